@@ -1,0 +1,5 @@
+"""Run the tool as `python -m cookbook`."""
+
+from cookbook.cli import main
+
+main()

@@ -1,0 +1,7 @@
+"""The harness: start a service, hold it to its contract."""
+
+from cookbook.contract.examples import Played, play
+from cookbook.contract.servers import StartError, Subject
+from cookbook.contract.service import Service, start
+
+__all__ = ["Played", "Service", "StartError", "Subject", "play", "start"]

@@ -1,0 +1,291 @@
+"""The pytest plugin: contracts by rule, for each subject, with results.
+
+A contract test takes `framework` (what to hand to `start`) and is marked
+`@pytest.mark.rule("id")`. A test that takes `recipe` too runs for every
+recipe of the book: the house manners.
+"""
+
+from collections import Counter
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cookbook.contract.outcomes import Outcome, Recorder
+from cookbook.names import UnknownName
+
+if TYPE_CHECKING:
+    from cookbook.contract.servers import Subject
+
+RECORDER = pytest.StashKey[Recorder]()
+SUBJECTS = pytest.StashKey["list[Subject]"]()
+JUDGED = pytest.StashKey[bool]()
+VARIANTS = pytest.StashKey[int]()
+JUDGEMENTS = (AssertionError, pytest.fail.Exception)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what says which services are held to the contracts."""
+    group = parser.getgroup("cookbook", "contracts of the Backend Cookbook")
+    group.addoption(
+        "--cookbook-in",
+        metavar="NAMES",
+        help="frameworks of the book, by comma (default: all)",
+    )
+    group.addoption(
+        "--cookbook-recipe",
+        metavar="NAMES",
+        help="recipes of the book, by comma (default: all)",
+    )
+    group.addoption(
+        "--cookbook-rule",
+        action="append",
+        metavar="ID",
+        help="only the tests of this rule (may be repeated)",
+    )
+    group.addoption(
+        "--cookbook-set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of every service (may be repeated)",
+    )
+    group.addoption(
+        "--cookbook-plainly",
+        action="store_true",
+        help="start every server as a shell would, without a warm parent",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker and set the recorder up."""
+    config.addinivalue_line(
+        "markers", "rule(id): the rule of the recipe that the test proves"
+    )
+    try:
+        if config.getoption("--cookbook-in"):
+            subjects(config)
+        if config.getoption("--cookbook-recipe"):
+            recipes(config)
+    except (UnknownName, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+    recorder = config.stash.setdefault(RECORDER, Recorder())
+    config.pluginmanager.register(recorder, "cookbook-recorder")
+
+
+def subjects(config: pytest.Config) -> "list[Subject]":
+    """List what the tests run against."""
+    from cookbook.book import Book
+    from cookbook.contract.servers import Subject
+
+    if SUBJECTS in config.stash:
+        return config.stash[SUBJECTS]
+    book = Book.load()
+    names = config.getoption("--cookbook-in")
+    chosen = names.split(",") if names else list(book.frameworks)
+    pairs = (text.split("=", 1) for text in config.getoption("--cookbook-set"))
+    settings = dict(pairs)
+    plainly = config.getoption("--cookbook-plainly")
+    config.stash[SUBJECTS] = [
+        Subject(book.framework(name).name, settings=settings, plainly=plainly)
+        for name in chosen
+    ]
+    return config.stash[SUBJECTS]
+
+
+def recipes(config: pytest.Config) -> list[str]:
+    """List the recipes that serve, as far as they were asked for."""
+    from cookbook.book import Book
+
+    names = config.getoption("--cookbook-recipe")
+    if names:
+        return [Book.load().recipe(name).slug for name in names.split(",")]
+    return [r.slug for r in Book.load().recipes.values() if r.kind != "once"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each contract test for each subject."""
+    if "recipe" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "recipe", recipes(metafunc.config), scope="session"
+        )
+    if "framework" in metafunc.fixturenames:
+        given = subjects(metafunc.config)
+        metafunc.parametrize(
+            "framework", given, ids=[s.name for s in given], scope="session"
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem() -> Generator[None, Any, Any]:
+    """Count the values that a test is run with, for each subject."""
+    made = yield
+    items = made if isinstance(made, list) else []
+    tests = [item for item in items if isinstance(item, pytest.Function)]
+    counts = Counter(map(place_of, tests))
+    for test in tests:
+        test.stash[VARIANTS] = counts[place_of(test)]
+    return made
+
+
+def place_of(item: pytest.Function) -> "tuple[str, Subject | None]":
+    """Tell the recipe and the subject of a test."""
+    parameters = getattr(item, "callspec", None)
+    values = parameters.params if parameters else {}
+    recipe = values.get("recipe", item.path.stem.removeprefix("test_"))
+    return recipe, values.get("framework")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Note what each test proves, and keep the rules asked for."""
+    kept: list[pytest.Item] = []
+    left: list[pytest.Item] = []
+    for item in items:
+        rules = rules_of(item)
+        if not rules or not isinstance(item, pytest.Function):
+            kept.append(item)
+            continue
+        item.user_properties.append(("cookbook", what_it_proves(item, rules)))
+        (kept if is_asked_for(config, item, rules) else left).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = kept
+
+
+def is_asked_for(
+    config: pytest.Config, item: pytest.Function, rules: list[str]
+) -> bool:
+    """Tell whether a test is wanted, and of a recipe that is written."""
+    recipe, subject = place_of(item)
+    wanted = config.getoption("--cookbook-rule")
+    if wanted and not set(wanted) & set(rules):
+        return False
+    if config.getoption("--cookbook-recipe") and recipe not in recipes(config):
+        return False
+    return (
+        subject is None or not subject.is_ours or is_written(recipe, subject)
+    )
+
+
+def is_written(recipe: str, subject: "Subject") -> bool:
+    """Tell whether a subject of the book has the recipe."""
+    from cookbook.book import Book
+
+    book = Book.load()
+    if recipe not in book.folders:
+        return True
+    return book.recipe(recipe).implementation(subject.name) is not None
+
+
+def what_it_proves(item: pytest.Function, rules: list[str]) -> dict[str, Any]:
+    """Name recipe, rules and subject of a contract test."""
+    recipe, subject = place_of(item)
+    return {
+        "recipe": recipe,
+        "rules": rules,
+        "framework": subject.name if subject else None,
+        "test": item.originalname,
+        "siblings": {rule: siblings(item, rule) for rule in rules},
+        "variants": item.stash.get(VARIANTS, 1),
+    }
+
+
+def rules_of(item: pytest.Item) -> list[str]:
+    """Read the rule markers of a test."""
+    return [str(mark.args[0]) for mark in item.iter_markers("rule")]
+
+
+def siblings(item: pytest.Function, rule: str) -> list[str]:
+    """List the tests of the module that prove the same rule."""
+    whole = marks_of(item.module)
+    return sorted(
+        name
+        for name, function in vars(item.module).items()
+        if name.startswith("test_")
+        for mark in (*whole, *marks_of(function))
+        if mark.name == "rule" and mark.args[0] == rule
+    )
+
+
+def marks_of(marked: object) -> list[pytest.Mark]:
+    """Read the markers of a function or of a module."""
+    found: Any = getattr(marked, "pytestmark", [])
+    listed: list[Any] = found if isinstance(found, list) else [found]
+    return [getattr(one, "mark", one) for one in listed]
+
+
+def pytest_runtest_setup() -> None:
+    """Forget what an earlier test exchanged."""
+    from cookbook.contract.exchanges import forget_exchange
+
+    forget_exchange()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep how a test failed: by an assertion, at which exchange."""
+    report = yield
+    if report.failed and call.excinfo is not None:
+        from cookbook.contract.exchanges import last_exchange
+
+        report.user_properties.append(
+            (
+                "failure",
+                {
+                    "assertion": call.excinfo.errisinstance(JUDGEMENTS),
+                    "message": call.excinfo.exconly(tryshort=True),
+                    "exchange": last_exchange(),
+                },
+            )
+        )
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the results, where the book's own services were judged."""
+    config = session.config
+    if hasattr(config, "workerinput") or config.stash.get(JUDGED, False):
+        return
+    if config.getoption("--cookbook-set"):
+        return
+    recorder = config.stash[RECORDER]
+    outcomes = recorder.outcomes()
+    if outcomes:
+        from cookbook.results import record
+
+        record(outcomes, recorder.begun)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which rules were kept, broken and not checked."""
+    outcomes = config.stash[RECORDER].outcomes()
+    if not outcomes:
+        return
+    terminalreporter.section("rules")
+    for line in summary(outcomes):
+        terminalreporter.write_line(line)
+
+
+def summary(outcomes: list[Outcome]) -> list[str]:
+    """Count by recipe and subject; name what is not kept."""
+    cells: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        cells.setdefault((outcome.recipe, outcome.framework), []).append(
+            outcome
+        )
+    lines = []
+    for (recipe, framework), cell in cells.items():
+        kept = sum(o.verdict == "kept" for o in cell)
+        line = f"{recipe} in {framework}: {kept} of {len(cell)} rules kept"
+        for outcome in cell:
+            if outcome.verdict != "kept":
+                line += f"; {outcome.rule} {outcome.verdict}"
+        lines.append(line)
+    return lines

@@ -1,0 +1,187 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cookbook.book import Book
+
+type Run = Callable[..., subprocess.CompletedProcess[str]]
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = "tests/contracts/first/test_greet.py"
+TESTS = """
+import pytest
+from cookbook.contract.exchanges import note_exchange
+
+
+@pytest.mark.rule("polite")
+@pytest.mark.parametrize("value", [1, 2, 3])
+def test_good(framework, value):
+    assert value
+
+
+@pytest.mark.rule("polite")
+def test_as_good(framework):
+    assert framework.name
+
+
+@pytest.mark.rule("brief")
+def test_bad(framework):
+    import httpx2
+
+    asked = httpx2.Request("GET", "http://x/hello?a=b", content=b"body")
+    note_exchange(httpx2.Response(200, request=asked, content=b"found"))
+    assert 1 == 2, "too long"
+
+
+@pytest.mark.rule("prompt")
+@pytest.mark.parametrize("is_here", [True, False])
+def test_half(framework, is_here):
+    if not is_here:
+        pytest.skip("not checked: needs a clock")
+"""
+
+
+@pytest.fixture
+def run(write_book: Callable[..., Book], tmp_path: Path) -> Run:
+    """Run the contract of a small book by pytest."""
+    files = {CONTRACT: TESTS, "pyproject.toml": ""}
+    for name in ("flask", "litestar"):
+        text = f'title = "{name}"\npackages = []\ndocs = "x"\n'
+        files[f"frameworks/{name}/framework.toml"] = text
+
+    def run_pytest(
+        *words: str, tests: str = TESTS
+    ) -> subprocess.CompletedProcess[str]:
+        write_book({**files, CONTRACT: tests})
+        env = {"COOKBOOK_ROOT": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        plugin = ("-p", "cookbook.contract.plugin")
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", *plugin, CONTRACT, *words],
+            cwd=tmp_path,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run_pytest
+
+
+def recorded(folder: Path) -> dict[tuple[str, str], Any]:
+    """Read what was written down, by framework and rule."""
+    file = folder / ".cookbook" / "results.jsonl"
+    lines = file.read_text().splitlines() if file.exists() else []
+    rows = [json.loads(line) for line in lines]
+    return {(row["framework"], row["rule"]): row for row in rows}
+
+
+def verdicts(folder: Path) -> dict[tuple[str, str], str]:
+    """Read the verdicts that were written down."""
+    return {key: row["verdict"] for key, row in recorded(folder).items()}
+
+
+WHOLE = {
+    ("flask", "polite"): "kept",
+    ("flask", "brief"): "broken",
+    ("litestar", "polite"): "kept",
+    ("litestar", "brief"): "broken",
+}
+
+
+@pytest.mark.parametrize("words", [(), ("-p", "xdist", "-n", "2")])
+def test_verdicts(run: Run, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Each rule is judged in each framework, by workers too."""
+    answer = run(*words)
+    assert (1, WHOLE) == (answer.returncode, verdicts(tmp_path))
+    expected = (
+        "greet in flask: 1 of 3 rules kept; brief broken; prompt incomplete"
+    )
+    assert expected in answer.stdout.splitlines()
+
+
+def test_a_missing_framework_is_a_gap(run: Run) -> None:
+    """Where a recipe is not written no test is run."""
+    assert "django" not in run("-v").stdout
+
+
+def test_one_framework(run: Run, tmp_path: Path) -> None:
+    """Only the frameworks that were asked for are judged."""
+    run("--cookbook-in", "litestar")
+    assert {"litestar"} == {framework for framework, _ in verdicts(tmp_path)}
+
+
+def test_one_rule(run: Run, tmp_path: Path) -> None:
+    """Only the rules that were asked for are judged."""
+    run("--cookbook-rule", "polite")
+    assert {"polite"} == {rule for _, rule in verdicts(tmp_path)}
+
+
+@pytest.mark.parametrize("word", ["good and not as", "test_good and 1"])
+def test_a_part_of_the_tests_proves_nothing(
+    run: Run, tmp_path: Path, word: str
+) -> None:
+    """A rule is not written down unless all its tests have run."""
+    answer = run("-k", word)
+    assert 0 == answer.returncode
+    assert {} == recorded(tmp_path)
+    assert "polite incomplete" in answer.stdout
+
+
+def test_one_value_proves_nothing(run: Run, tmp_path: Path) -> None:
+    """A test that ran with some of its values leaves a rule open."""
+    values = "(test_good and not 3 and not 2) or as_good"
+    assert "polite incomplete" in run("-k", values).stdout
+    assert {} == recorded(tmp_path)
+
+
+def test_a_setting_proves_nothing(run: Run, tmp_path: Path) -> None:
+    """What was run with other settings is not written down."""
+    run("--cookbook-set", "A=1")
+    assert {} == recorded(tmp_path)
+
+
+def test_a_module_marker_counts(run: Run, tmp_path: Path) -> None:
+    """A rule that marks the whole file has every test in it."""
+    tests = (
+        "import pytest\npytestmark = pytest.mark.rule('polite')\n"
+        "def test_a(framework): pass\ndef test_b(framework): pass\n"
+    )
+    run("-k", "test_a", tests=tests)
+    assert {} == recorded(tmp_path)
+    run(tests=tests)
+    found = recorded(tmp_path)["flask", "polite"]
+    assert {"test_a": "passed", "test_b": "passed"} == found["tests"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--cookbook-in", "flaks"),
+        ("--cookbook-recipe", "gret"),
+        ("--cookbook-set", "A"),
+    ],
+)
+def test_a_wrong_name_is_told(run: Run, words: tuple[str, str]) -> None:
+    """A name that the book lacks is a sentence, not a traceback."""
+    answer = (
+        run(*words, "--cookbook-in=flask") if "A" in words else run(*words)
+    )
+    assert 4 == answer.returncode
+    assert "Traceback" not in answer.stdout + answer.stderr
+
+
+def test_all_skipped_is_not_checked(run: Run, tmp_path: Path) -> None:
+    """A rule whose tests were all left out was not checked."""
+    tests = (
+        "import pytest\n@pytest.mark.rule('polite')\n"
+        "def test_a(framework): pytest.skip('not checked: no')\n"
+    )
+    run(tests=tests)
+    assert {"not checked"} == set(verdicts(tmp_path).values())
