@@ -3,5 +3,14 @@
 from cookbook.contract.examples import Played, play
 from cookbook.contract.servers import StartError, Subject
 from cookbook.contract.service import Service, start
+from cookbook.contract.waiting import until
 
-__all__ = ["Played", "Service", "StartError", "Subject", "play", "start"]
+__all__ = [
+    "Played",
+    "Service",
+    "StartError",
+    "Subject",
+    "play",
+    "start",
+    "until",
+]

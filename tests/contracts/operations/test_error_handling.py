@@ -4,11 +4,11 @@ import gzip
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from statistics import median
-from time import monotonic, perf_counter, sleep
+from time import perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -16,12 +16,11 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from cookbook.contract import Service, Subject, start
+from cookbook.contract import Service, Subject, start, until
 
 type Json = dict[str, Any]
 type Ask = tuple[str, str, Json]
 
-DEADLINE = 5.0
 FACTOR = 20
 MARK = "hunter2-4711"
 GOOD = "USD 1.0842\nGBP 0.8523\nJPY 171.35\n"
@@ -157,14 +156,6 @@ def events_in(envelope: bytes) -> list[Json]:
         if item["type"] == "event":
             found.append(json.loads(payload))
     return found
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for what must come to be."""
-    end = monotonic() + DEADLINE
-    while not condition():
-        assert monotonic() < end, what
-        sleep(0.01)
 
 
 @pytest.fixture(scope="module")
