@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cookbook.terminal import Screen
 
 
+MOST_JOBS = 4
+
+
 class Commands(click.Group):
     """Commands that know the nearest right name of a wrong one."""
 
@@ -264,25 +267,44 @@ def verify(
     "--changed", is_flag=True, help="Only what changed since the last run."
 )
 @click.option(
+    "--sample",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="Of what was never tried one in N, others each day.",
+)
+@click.option(
     "--whole", is_flag=True, help="Under all tests, not the rule's alone."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
+    metavar="N",
+    help="How many at a time (default: one a processor, at most 4).",
 )
 @as_json
 def pitfalls(
     recipe: str | None,
     frameworks: tuple[str, ...],
     changed: bool,
+    sample: int,
     whole: bool,
+    jobs: int,
     as_json: bool,
 ) -> int:
     """Try the wrong ways: does the contract notice each of them?"""
-    from cookbook.trying import try_wrong_ways
+    from cookbook.trying import chosen, try_wrong_ways
 
+    book, screen = opened()
+    listed = chosen(book, recipe, frameworks, changed=changed, sample=sample)
     return try_wrong_ways(
-        *opened(),
-        recipe,
-        frameworks,
+        book,
+        screen,
+        listed,
         changed=changed,
         whole=whole,
+        jobs=jobs,
         as_json=as_json,
     )
 

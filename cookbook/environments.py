@@ -66,8 +66,8 @@ def make(framework: Framework, folder: Path) -> None:
     uv = find_uv()
     run([uv, "venv", "--quiet", "--python", sys.executable, str(folder)])
     python = folder / "bin" / "python"
-    install = [uv, "pip", "install", "--quiet", "--python", str(python)]
-    run([*install, *framework.packages])
+    install = [uv, "pip", "install", "--quiet", "--compile-bytecode"]
+    run([*install, "--python", str(python), *framework.packages])
     (folder / "complete").touch()
 
 

@@ -1,5 +1,6 @@
 """Try the wrong ways: does the contract notice, by its own rule's tests?"""
 
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
@@ -26,6 +27,11 @@ SURVIVED = "survived"
 ELSEWHERE = "caught only elsewhere"
 TOO_MUCH = "breaks more than it says"
 CRASHED = "crashed"
+
+PATIENCE = 4.0
+ANSWER_DEADLINE = 8.0
+MOST_FAILURES = 3
+"""After so many failures without an assertion, none will come."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +131,10 @@ def attempt(book: Book, trial: Trial, *, whole: bool = False) -> Finding:
         except (FileNotFoundError, ValueError) as error:
             name = f"{trial.id} in {trial.framework}"
             raise WrongUse(f"{name} cannot be tried: {error}") from None
-        subject = Subject(trial.framework, tree=tree)
-        rules = () if whole else (trial.rule,)
-        most = 0 if whole else 3
-        run = judge(recipe.slug, subject, rules, most_failures=most)
-        outcomes = run.outcomes
-        own = [o for o in outcomes if o.rule == trial.rule]
-        if not whole and not failures(own):
-            outcomes = judge(recipe.slug, subject, most_failures=1).outcomes
+        subject = Subject(
+            trial.framework, tree=tree, answer_deadline=ANSWER_DEADLINE
+        )
+        outcomes = tried(recipe.slug, subject, trial.rule, whole=whole)
     verdict, failure = verdict_on(trial, outcomes, whole=whole)
     return Finding(
         recipe=recipe.slug,
@@ -149,6 +151,28 @@ def attempt(book: Book, trial: Trial, *, whole: bool = False) -> Finding:
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         hashes=hashes_then,
     )
+
+
+def tried(
+    recipe: str, subject: Subject, rule: str, *, whole: bool
+) -> list[Outcome]:
+    """Run the rule's own tests; all where they do not notice, or `whole`.
+
+    Who does wrong is not waited for as long as who does right.
+    """
+    if whole:
+        return judge(recipe, subject, patience=PATIENCE).outcomes
+    outcomes = judge(
+        recipe,
+        subject,
+        (rule,),
+        most_failures=MOST_FAILURES,
+        to_break=rule,
+        patience=PATIENCE,
+    ).outcomes
+    if failures([o for o in outcomes if o.rule == rule]):
+        return outcomes
+    return judge(recipe, subject, most_failures=1, patience=PATIENCE).outcomes
 
 
 def verdict_on(
@@ -202,6 +226,24 @@ def write_down(book: Book, findings: list[Finding]) -> None:
     rows = [asdict(finding) for finding in findings]
     key = ("recipe", "framework", "kind", "id")
     write_rows(book.home / "pitfalls.jsonl", rows, key)
+
+
+def sampled(
+    book: Book, listed: Iterable[Trial], size: int, day: int
+) -> Iterator[Trial]:
+    """Choose one in `size` of those never made, others each `day`.
+
+    What was made before is left in. A mistake that can be made in each of
+    so many frameworks is chosen in one of them.
+    """
+    findings = known(book)
+    places = {name: place for place, name in enumerate(book.frameworks)}
+    for trial in listed:
+        place = trial.recipe.slug, trial.framework, trial.kind, trial.id
+        number = zlib.crc32(f"{trial.recipe.slug} {trial.id}".encode())
+        turn = number + places[trial.framework] + day
+        if place in findings or turn % size == 0:
+            yield trial
 
 
 def changed_ones(book: Book, listed: Iterable[Trial]) -> Iterator[Trial]:

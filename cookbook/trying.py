@@ -5,8 +5,12 @@ id, rule, verdict (caught, survived, caught only elsewhere, crashed, breaks
 more than it says), the test that caught it and its assertion.
 """
 
-from collections.abc import Iterator, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
 
 from cookbook.book import Book
 from cookbook.contract.outcomes import gist_of
@@ -26,6 +30,7 @@ from cookbook.trials import (
     Trial,
     attempt,
     changed_ones,
+    sampled,
     trials,
     write_down,
 )
@@ -34,28 +39,23 @@ from cookbook.trials import (
 def try_wrong_ways(
     book: Book,
     screen: Screen,
-    recipe: str | None,
-    frameworks: Sequence[str],
+    listed: Sequence[Trial],
     *,
     changed: bool,
     whole: bool,
+    jobs: int,
     as_json: bool,
 ) -> int:
-    """Try every wrong way; 0 when the contract noticed them all."""
+    """Try wrong ways; 0 when the contract noticed them all."""
     findings = []
     place = None
-    listed = chosen(book, recipe, frameworks)
-    for trial in changed_ones(book, listed) if changed else listed:
-        with Progress() as progress:
-            place_now = f"{trial.recipe.slug} in {trial.framework}"
-            progress.say(f"{place_now}: {trial.id}")
-            finding = attempt(book, trial, whole=whole)
+    for finding in attempts(book, listed, whole=whole, jobs=jobs):
         write_down(book, [finding])
         findings.append(finding)
         if not as_json:
-            if place != (trial.recipe.slug, trial.framework):
-                place = (trial.recipe.slug, trial.framework)
-                screen.print(head(book, screen, trial))
+            if place != (finding.recipe, finding.framework):
+                place = (finding.recipe, finding.framework)
+                screen.print(head(book, screen, finding))
             screen.print(show(screen, finding))
     if as_json:
         print_json([asdict(finding) for finding in findings])
@@ -64,22 +64,88 @@ def try_wrong_ways(
     return 0 if all(finding.is_good for finding in findings) else 1
 
 
+def attempts(
+    book: Book, listed: Sequence[Trial], *, whole: bool, jobs: int
+) -> Iterator[Finding]:
+    """Make some trials, `jobs` at a time; give the findings in order."""
+    if jobs == 1:
+        yield from waited_for(
+            listed,
+            (partial(attempt, book, trial, whole=whole) for trial in listed),
+        )
+        return
+    ATTEMPTS[:] = [(book, trial, whole) for trial in listed]
+    fork = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(jobs, fork, start_afresh)
+    try:
+        found = [pool.submit(attempt_one, n) for n in range(len(listed))]
+        yield from waited_for(listed, (one.result for one in found))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def waited_for(
+    listed: Sequence[Trial], found: Iterable[Callable[[], Finding]]
+) -> Iterator[Finding]:
+    """Say which finding is waited for."""
+    for trial, find in zip(listed, found, strict=True):
+        with Progress() as progress:
+            place = f"{trial.recipe.slug} in {trial.framework}"
+            progress.say(f"{place}: {trial.id}")
+            finding = find()
+        yield finding
+
+
+ATTEMPTS: list[tuple[Book, Trial, bool]] = []
+"""What the forked processes are to do: they have it from this one."""
+
+
+def start_afresh() -> None:
+    """Share no helper process with the one that this was forked from."""
+    from cookbook.contract.processes import guard
+    from cookbook.contract.servers import warm_parent
+
+    guard.cache_clear()
+    warm_parent.cache_clear()
+
+
+def attempt_one(number: int) -> Finding:
+    """Make a trial in a process of its own."""
+    book, trial, whole = ATTEMPTS[number]
+    return attempt(book, trial, whole=whole)
+
+
 def chosen(
-    book: Book, recipe: str | None, frameworks: Sequence[str]
-) -> Iterator[Trial]:
+    book: Book,
+    recipe: str | None,
+    frameworks: Sequence[str],
+    *,
+    changed: bool,
+    sample: int,
+) -> list[Trial]:
     """List the wrong ways that were asked for."""
     recipes = [book.recipe(recipe)] if recipe else book.recipes.values()
     names = [book.framework(one).name for one in frameworks]
-    for one in recipes:
-        for name in names or book.frameworks:
-            if one.implementation(name):
-                yield from trials(one, name)
+    listed = [
+        trial
+        for one in recipes
+        for name in names or book.frameworks
+        if one.implementation(name)
+        for trial in trials(one, name)
+    ]
+    if changed:
+        listed = list(changed_ones(book, listed))
+    if sample > 1:
+        today = datetime.now(UTC).toordinal()
+        listed = list(sampled(book, listed, sample, today))
+    return listed
 
 
-def head(book: Book, screen: Screen, trial: Trial) -> list[Line]:
+def head(book: Book, screen: Screen, finding: Finding) -> list[Line]:
     """Say where the wrong ways that follow are tried."""
-    title = book.framework(trial.framework).title
-    return [[], heading(f"{trial.recipe.title} in {title}", screen.width)]
+    title = book.framework(finding.framework).title
+    recipe = book.recipe(finding.recipe).title
+    return [[], heading(f"{recipe} in {title}", screen.width)]
 
 
 def show(screen: Screen, finding: Finding) -> list[Line]:

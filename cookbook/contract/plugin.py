@@ -149,6 +149,10 @@ def pytest_collection_modifyitems(
             kept.append(item)
             continue
         item.user_properties.append(("cookbook", what_it_proves(item, rules)))
+        if config.pluginmanager.hasplugin("xdist"):
+            # Tests that share a service stay together: --dist loadgroup.
+            together = f"{item.path.stem}-{place_of(item)[0]}"
+            item.add_marker(pytest.mark.xdist_group(together))
         (kept if is_asked_for(config, item, rules) else left).append(item)
     if left:
         config.hook.pytest_deselected(items=left)

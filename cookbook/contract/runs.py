@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from cookbook.book import Book
-from cookbook.contract import plugin
+from cookbook.contract import plugin, waiting
 from cookbook.contract.outcomes import Outcome, Recorder
 from cookbook.contract.servers import StartError, Subject
 from cookbook.contract.service import RUNNING
@@ -26,17 +26,22 @@ class Given:
     """A pytest plugin that hands the subject in, and gives up in time.
 
     `gave_up` says why no more was asked of the service: it is gone, or it
-    has left too many requests unanswered.
+    has left too many requests unanswered. Nor is more asked than it takes
+    to break the rule `to_break`.
     """
 
     def __init__(
-        self, subject: Subject, tell: Callable[[str, str], None] | None = None
+        self,
+        subject: Subject,
+        tell: Callable[[str, str], None] | None = None,
+        to_break: str | None = None,
     ) -> None:
         self.recorder = Recorder()
         self.is_interrupted = False
         self.gave_up = ""
         self._subject = subject
         self._tell = tell
+        self._to_break = to_break
         self._silences: list[BaseException] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -64,10 +69,15 @@ class Given:
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> None:
         """Give up where it makes no sense to ask on."""
-        if call.excinfo is not None and not self.gave_up:
+        if call.excinfo is None:
+            return
+        if not self.gave_up:
             self.gave_up = self._reason(call.excinfo.value)
             if self.gave_up:
                 item.session.shouldfail = self.gave_up
+        is_assertion = call.excinfo.errisinstance(plugin.JUDGEMENTS)
+        if is_assertion and self._to_break in plugin.rules_of(item):
+            item.session.shouldfail = f"{self._to_break} is broken"
 
     def _reason(self, error: BaseException) -> str:
         if not isinstance(error, httpx2.TransportError | StartError):
@@ -97,11 +107,15 @@ def judge(
     *,
     manners: bool = False,
     most_failures: int = 0,
+    to_break: str | None = None,
+    patience: float = waiting.PATIENCE,
     tell: Callable[[str, str], None] | None = None,
 ) -> Judgement:
     """Run the contract of a recipe, or some of its rules, on a subject.
 
-    It stops after `most_failures`, where that is not 0.
+    It stops after `most_failures`, where that is not 0, and as soon as an
+    assertion shows that the rule `to_break` is broken. `patience` is for
+    how many seconds a test waits for what must come.
     Raises `NoVerdict` where the tests themselves cannot be run.
     """
     book = Book.load()
@@ -109,7 +123,7 @@ def judge(
     files = [described.contract]
     if manners:
         files.append(described.contract.parents[1] / "test_manners.py")
-    given = Given(subject, tell)
+    given = Given(subject, tell, to_break)
     arguments = [
         *map(str, files),
         f"--rootdir={book.root}",
@@ -120,7 +134,7 @@ def judge(
     ]
     arguments.append(f"--maxfail={most_failures}")
     output = io.StringIO()
-    with contextlib.redirect_stdout(output), alone():
+    with contextlib.redirect_stdout(output), alone(), waiting_for(patience):
         status = pytest.main(arguments, plugins=[given, plugin])
     if given.is_interrupted:
         raise KeyboardInterrupt
@@ -130,6 +144,16 @@ def judge(
             f" (pytest ended with {int(status)}).\n{output.getvalue()}"
         )
     return Judgement(given.recorder.outcomes(), given.gave_up)
+
+
+@contextlib.contextmanager
+def waiting_for(patience: float) -> Iterator[None]:
+    """Have the tests wait for so many seconds, and no more."""
+    before, waiting.PATIENCE = waiting.PATIENCE, patience
+    try:
+        yield
+    finally:
+        waiting.PATIENCE = before
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -6,12 +9,22 @@ from pathlib import Path
 import pytest
 
 from cookbook.book import Book
+from cookbook.contract.runs import judge
+from cookbook.contract.servers import Subject
 from cookbook.names import WrongUse
-from cookbook.trials import Finding, attempt, changed_ones, trials, write_down
+from cookbook.trials import (
+    Finding,
+    attempt,
+    changed_ones,
+    sampled,
+    trials,
+    write_down,
+)
 
 type Ask = Callable[..., tuple[int, str, str]]
 type Writer = Callable[..., Book]
 
+ROOT = Path(__file__).parents[2]
 FILE = "recipes/first/greet/http_app.py"
 
 
@@ -144,7 +157,7 @@ def test_a_trial_that_cannot_be_made_is_told(served_book: Writer) -> None:
 
 def test_ablations(ask: Ask, served_book: Writer) -> None:
     """Each marked piece is taken out alone, and noticed."""
-    code, answer, _ = ask(served_book(), "pitfalls", "greet")
+    code, answer, _ = ask(served_book(), "pitfalls", "greet", "--jobs", "1")
     lines = answer.splitlines()
     assert 0 == code
     assert "caught  polite  http_app.py:13  taken out" in lines
@@ -155,14 +168,16 @@ def test_ablations(ask: Ask, served_book: Writer) -> None:
 def test_only_what_changed_is_tried(ask: Ask, served_book: Writer) -> None:
     """What was noticed is not tried again until something changes."""
     book = served_book()
-    first = ask(book, "pitfalls", "--changed", "--json")
+    first = ask(book, "pitfalls", "--changed", "--json", "--jobs", "1")
     assert (0, 2) == (first[0], len(json.loads(first[1])))
-    again = ask(book, "pitfalls", "--changed", "--json")
+    again = ask(book, "pitfalls", "--changed", "--json", "--jobs", "1")
     assert (0, []) == (again[0], json.loads(again[1]))
     (book.root / "shared" / "words.py").write_text(
         "def hello(name):\n    return 'Hello, ' + name\n"
     )
-    third = ask(Book(book.root), "pitfalls", "--changed", "--json")
+    third = ask(
+        Book(book.root), "pitfalls", "--changed", "--json", "--jobs", "1"
+    )
     assert (0, 2) == (third[0], len(json.loads(third[1])))
 
 
@@ -180,7 +195,58 @@ def test_a_hole_is_a_negative_answer(ask: Ask, served_book: Writer) -> None:
     """The command says by its exit code that a pitfall survived."""
     name = "recipes/first/greet/pitfalls.toml"
     edit = pitfall(find="status = 200", replace="status = 100 + 100")
-    code, answer, _ = ask(served_book({name: edit}), "pitfalls", "greet")
+    code, answer, _ = ask(
+        served_book({name: edit}), "pitfalls", "greet", "--jobs", "1"
+    )
     assert 1 == code
     assert "survived  polite  wrong" in answer.splitlines()
     assert "2 of 3 wrong ways were noticed" in answer
+
+
+def test_some_at_a_time(served_book: Writer) -> None:
+    """Processes beside this one make the trials; findings keep order."""
+    book = served_book()
+    done = subprocess.run(
+        [sys.executable, "-m", "cookbook", "pitfalls", "--jobs=2", "--json"],
+        env={**os.environ, "COOKBOOK_ROOT": str(book.root)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stderr)
+    found = json.loads(done.stdout)
+    listed = list(trials(book.recipe("greet"), "http"))
+    assert [trial.id for trial in listed] == [one["id"] for one in found]
+    assert {"caught"} == {one["verdict"] for one in found}
+
+
+def test_a_sample_of_what_was_never_tried(served_book: Writer) -> None:
+    """Each is chosen on one day of so many; what was tried stays in."""
+    book = served_book()
+    listed = list(trials(book.recipe("greet"), "http"))
+    days = [list(sampled(book, listed, 5, day)) for day in range(5)]
+    assert len(listed) == sum(map(len, days))
+    assert all(any(trial in day for day in days) for trial in listed)
+    write_down(book, [attempt(book, listed[0])])
+    for day in range(5):
+        assert listed[0] in sampled(book, listed, 5, day)
+
+
+def test_a_wrong_way_is_not_tried_longer_than_it_takes(
+    served_book: Writer,
+) -> None:
+    """Once an assertion of its rule has failed, no test follows."""
+    book = served_book()
+    file = book.root / FILE
+    file.write_text(file.read_text().replace("name.title()", "'x'"))
+    told: list[str] = []
+    run = judge(
+        "greet",
+        Subject("http", tree=book.root),
+        ("polite",),
+        to_break="polite",
+        tell=lambda test, _: told.append(test),
+    )
+    (failure,) = [f for outcome in run.outcomes for f in outcome.failures]
+    assert failure.test in told[-1]
