@@ -279,4 +279,6 @@ def environment(
         elif knob.type == "file":
             env[knob.env] = str(folder / str(knob.default))
     env |= {name: str(value) for name, value in knobs.items()}
+    unset = {name for name, value in knobs.items() if value is None}
+    env = {name: value for name, value in env.items() if name not in unset}
     return env | dict(subject.settings)

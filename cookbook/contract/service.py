@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
@@ -146,12 +146,14 @@ class Service:
         for _ in range(MOST_ROUNDS):
             with ThreadPoolExecutor(8) as pool:
                 asks = [pool.submit(self._ask, method, path) for _ in range(8)]
-            answers = dict(ask.result() for ask in asks) | answers
+            found = dict(map(Future.result, asks))
+            answers = {pid: found[pid] for pid in found if pid} | answers
             if len(answers) >= count:
                 return list(answers.values())
         raise AssertionError(f"{len(answers)} of {count} processes answered")
 
     def _ask(self, method: str, path: str) -> tuple[int, httpx2.Response]:
+        """Ask, and see who answers; 0 where that is seen too late."""
         with (
             make_client(self.url, self._deadline) as client,
             client.stream(method, path) as answer,
@@ -168,7 +170,8 @@ class Service:
                 for held in psutil.Process(pid).net_connections("tcp"):
                     if held.raddr and held.raddr.port == port:
                         return pid
-        raise AssertionError(f"nobody holds the connection from {port}")
+        # On a busy machine the server may have hung up by now.
+        return 0
 
     def obituary(self) -> str:
         """Say how the service has ended, or that it is deaf; else nothing."""
@@ -249,9 +252,9 @@ def start(
 ) -> Iterator[Service]:
     """Start a service, give it to the test, and leave nothing behind.
 
-    `knobs` are settings by name, `seed` is how many rows there are at the
-    start. A service known only by its URL is taken as it is: a test that
-    asks for more than that is left as not checked.
+    `knobs` are settings by name (`None`: not set at all), `seed` is how
+    many rows there are at the start. A service known only by its URL is
+    taken as it is: a test that asks for more is left as not checked.
     """
     subject = framework
     if isinstance(subject, str):

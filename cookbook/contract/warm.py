@@ -23,6 +23,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import process
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,8 @@ def run_child(request: dict[str, Any], given: list[int]) -> None:
         os.environ.clear()
         os.environ.update(request["env"])
         os.chdir(request["cwd"])
+        # Where spawned workers begin, and what "" is to them on the path.
+        process.ORIGINAL_DIR = request["cwd"]  # type: ignore[attr-defined]
         paths = request["env"].get("PYTHONPATH", "").split(os.pathsep)
         sys.path[:0] = filter(None, paths)
         number = str(listener[0]) if listener else ""

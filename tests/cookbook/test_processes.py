@@ -161,6 +161,21 @@ def test_a_module_of_the_folder_is_run(launch: Run, tmp_path: Path) -> None:
     assert expected == (tmp_path / "log").read_text()
 
 
+def test_what_is_spawned_begins_in_the_folder(
+    launch: Run, tmp_path: Path
+) -> None:
+    """Workers of a server import what the server itself imports."""
+    (tmp_path / "work.py").write_text("def work():\n    print('done')")
+    code = (
+        "import multiprocessing, work\n"
+        "spawn = multiprocessing.get_context('spawn')\n"
+        "worker = spawn.Process(target=work.work)\n"
+        "worker.start()\nworker.join()"
+    )
+    assert 0 == launch("python", "-c", code).wait(20)
+    assert "done\n" == (tmp_path / "log").read_text()
+
+
 def test_a_script_of_the_environment_is_run(
     warm: WarmParent, tmp_path: Path
 ) -> None:

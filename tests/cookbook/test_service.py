@@ -116,6 +116,13 @@ def test_knobs_and_seed(subject: Subject) -> None:
     assert ("Hi", "7") == (found["greeting"], found["seed"])
 
 
+def test_a_knob_that_is_none_is_not_set(subject: Subject) -> None:
+    """A secret that would be made up can be left out, too."""
+    with start("greet", subject, {"SECRET": None}) as service:
+        assert hello(service)["secret"] is None
+        assert [] == service.secrets
+
+
 def test_settings_go_over_knobs(subject: Subject) -> None:
     """What the user sets is what the service gets."""
     mine = Subject("m", command=subject.command, settings={"GREETING": "Ho"})
