@@ -68,6 +68,7 @@ async def read_json[Model: BaseModel](
     request: web.Request, model: type[Model]
 ) -> Model:
     """Read the body as a model has it; it has to be called JSON."""
+    # rule: preflight-forced
     if not JSON_TYPE.fullmatch(request.content_type):
         raise web.HTTPUnsupportedMediaType
     try:

@@ -137,6 +137,7 @@ def read_json[Model: BaseModel](
     request: HttpRequest, model: type[Model]
 ) -> Model:
     """Read the body as a model has it; it has to be called JSON."""
+    # rule: preflight-forced
     if not is_json(request.content_type or ""):
         raise ProblemError(415)
     try:

@@ -59,6 +59,7 @@ class StrictRequest(Request[Any, Any, Any]):
 
     async def json(self) -> Any:
         """Read one JSON text, if it is called one."""
+        # rule: preflight-forced
         if not JSON_TYPE.fullmatch(self.content_type[0]):
             raise ClientException(status_code=415)
         try:

@@ -56,7 +56,9 @@ def fastapi(app: Any) -> Served:
     """Walk the routes, those of included routers too."""
     from fastapi.routing import APIRoute, iter_route_contexts
 
-    for route in iter_route_contexts(app.routes):
+    # Middleware around the application has it as its `app`.
+    inner = getattr(app, "app", app)
+    for route in iter_route_contexts(inner.routes):
         if isinstance(route.original_route, APIRoute):
             yield str(route.path), route.methods or ()
 
