@@ -187,10 +187,13 @@ def examples(book: Book, recipe: Recipe) -> Text:
     if not recipe.examples:
         yield "None yet."
         return
-    yield (
+    told = (
         "In this order; a name in braces stands for what an earlier answer "
-        "gave."
+        "gave"
     )
+    if any("{unique}" in f"{each.body}" for each in recipe.examples):
+        told += ", `{unique}` for a text that is another one each time"
+    yield f"{told}."
     for example in recipe.examples:
         yield caption(example)
         yield fence("http", exchange(example))

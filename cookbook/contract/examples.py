@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx2
 
@@ -27,8 +28,11 @@ class Played:
 
 
 def play(service: "Service") -> Iterator[Played]:
-    """Send the examples in order, each with what earlier ones captured."""
-    captured: dict[str, str] = {}
+    """Send the examples in order, each with what earlier ones captured.
+
+    `{unique}` is another text each time.
+    """
+    captured: dict[str, str] = {"unique": uuid4().hex[:8]}
     for example in service.examples:
         path = fill(example.path, captured)
         body = None if example.body is None else encode(example.body, captured)

@@ -17,6 +17,7 @@ from typing import Any
 type Served = Iterator[tuple[str, Iterable[str]]]
 
 ADDED = {"HEAD", "OPTIONS"}
+METHODS = ("get", "post", "put", "patch", "delete")
 PARAMETER = re.compile(r"<[^<>]*>|\{[^{}]*\}")
 
 
@@ -73,7 +74,10 @@ def litestar(app: Any) -> Served:
 def aiohttp(app: Any) -> Served:
     """Read the router; a pattern in a parameter is not its name."""
     for route in app.router.routes():
-        yield route.resource.canonical, [route.method]
+        methods = [route.method]
+        if inspect.isclass(route.handler):
+            methods = [one for one in METHODS if hasattr(route.handler, one)]
+        yield route.resource.canonical, map(str.upper, methods)
 
 
 READERS = {
