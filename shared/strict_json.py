@@ -22,9 +22,12 @@ def loads(data: bytes | str) -> Any:
         text = data.decode() if isinstance(data, bytes) else data
         value = json.loads(
             text,
+            # rule: hostile-json
             parse_constant=_refuse_constant,
+            # rule: hostile-json
             object_pairs_hook=_refuse_repeats,
         )
+        # rule: hostile-json
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
