@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -34,19 +34,27 @@ def play(service: "Service") -> Iterator[Played]:
     """
     captured: dict[str, str] = {"unique": uuid4().hex[:8]}
     for example in service.examples:
+        headers = {n: fill(v, captured) for n, v in example.headers.items()}
         path = fill(example.path, captured)
         body = None if example.body is None else encode(example.body, captured)
         answer = service.request(
-            example.method, path, headers=dict(example.headers), content=body
+            example.method, path, headers=headers, content=body
         )
-        yield Played(example, path, body, answer)
+        sent = replace(example, headers=headers)
+        yield Played(sent, path, body, answer)
         for name, place in example.capture.items():
             captured[name] = capture(example, answer, place)
 
 
 def capture(example: Example, answer: httpx2.Response, place: str) -> str:
-    """Take a value out of an answer that must have it."""
+    """Take a value out of an answer that must have it.
+
+    A place is a JSON pointer, or the name of a header, whose value is
+    taken up to its first semicolon: of a cookie its name and its value.
+    """
     try:
+        if not place.startswith("/"):
+            return answer.headers[place].partition(";")[0]
         return str(find(answer.json(), place))
     except (LookupError, TypeError, ValueError):
         raise AssertionError(

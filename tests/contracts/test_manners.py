@@ -189,9 +189,10 @@ def test_head_answers_like_get_without_a_body(service: Service) -> None:
     """Where GET works HEAD works, and has no body."""
     for path, known in paths(service).items():
         if "GET" in known:
+            expected = service.request("GET", path).status_code
             answer = service.request("HEAD", path)
             refused = service.differs("no-head") is not None
-            assert (405 if refused else 200) == answer.status_code
+            assert (405 if refused else expected) == answer.status_code
             assert b"" == answer.content
 
 
@@ -242,8 +243,9 @@ def test_a_body_in_chunks_is_read_whole_or_refused(service: Service) -> None:
                 headers=dict(played.example.headers),
                 content=iter([played.body[:half], played.body[half:]]),
             )
-            refused = (409, 411, 412)
-            assert answer.status_code in (played.example.status, *refused)
+            # What it was sent with may be good for one time.
+            allowed = (played.example.status, 403, 409, 411, 412)
+            assert answer.status_code in allowed
             assert_polite(service, answer)
 
 
