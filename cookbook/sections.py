@@ -216,7 +216,7 @@ def exchange(example: Example) -> str:
     lines = [f"{example.method} {example.path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in example.headers.items()]
     if isinstance(example.body, str):
-        lines += ["", example.body]
+        lines += ["", *example.body.splitlines()]
     elif example.body is not None:
         lines += ["", json.dumps(example.body, ensure_ascii=False)]
     phrase = HTTPStatus(example.status).phrase
