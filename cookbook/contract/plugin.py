@@ -288,7 +288,8 @@ def summary(outcomes: list[Outcome]) -> list[str]:
     for (recipe, framework), cell in cells.items():
         kept = sum(o.verdict == "kept" for o in cell)
         line = f"{recipe} in {framework}: {kept} of {len(cell)} rules kept"
-        for outcome in cell:
+        # Workers report in an order of their own.
+        for outcome in sorted(cell, key=lambda o: o.rule):
             if outcome.verdict != "kept":
                 line += f"; {outcome.rule} {outcome.verdict}"
         lines.append(line)
