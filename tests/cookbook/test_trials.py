@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from cookbook import trying
 from cookbook.book import Book
 from cookbook.contract.runs import judge
 from cookbook.contract.servers import Subject
@@ -250,3 +251,24 @@ def test_a_wrong_way_is_not_tried_longer_than_it_takes(
     )
     (failure,) = [f for outcome in run.outcomes for f in outcome.failures]
     assert failure.test in told[-1]
+
+
+def test_what_luck_has_spared_is_tried_once_more(
+    served_book: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong way that loses a race only now and then is no survivor."""
+    name = "recipes/first/greet/pitfalls.toml"
+    book = served_book({name: pitfall()})
+    first = next(trials(book.recipe("greet"), "http"))
+    caught = attempt(book, first)
+    spared = replace(caught, verdict="survived")
+    left: list[Finding] = []
+    monkeypatch.setattr(trying, "attempt", lambda *_, **__: left.pop(0))
+    for findings, expected in (
+        ([spared, caught], caught),
+        ([spared, spared], spared),
+        ([caught], caught),
+    ):
+        left[:] = findings
+        assert expected == trying.attempt_twice(book, first, whole=False)
+        assert [] == left
