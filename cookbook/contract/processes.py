@@ -173,8 +173,9 @@ class WarmParent:
     def __init__(self, python: Path, modules: list[str]) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._control = ours
+        # `-u`, which children inherit: a log has what was just printed.
         self._popen = subprocess.Popen(
-            [str(python), str(WARM), *modules],
+            [str(python), "-u", str(WARM), *modules],
             stdin=theirs.fileno(),
             start_new_session=True,
         )
