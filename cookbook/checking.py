@@ -1,6 +1,7 @@
-"""`cookbook check`: what a recipe still lacks, in plain words.
+"""`cookbook check`: what recipes and equivalents lack, in plain words.
 
-As JSON, an object: for each recipe, by slug, the list of what it lacks.
+As JSON, an object: for each recipe, by slug, the list of what it lacks; and
+the same for the equivalents, by the name of their file.
 """
 
 import ast
@@ -8,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 
 from cookbook.book import Book, Recipe, Rule
+from cookbook.equivalents import file_of
+from cookbook.holding import lacks as lacks_of_equivalents
 from cookbook.marks import MarkError, marks
 from cookbook.pitfalls import code_of, read_pitfalls
 from cookbook.results import MANNERS
@@ -39,6 +42,9 @@ def show_check(
     """Say what is lacking; 0 when nothing is."""
     slugs = [book.recipe(name).slug] if name else list(book.folders)
     found = {slug: lacks(book, slug) for slug in slugs}
+    equivalents = file_of(book)
+    if not name and equivalents.is_file():
+        found[equivalents.name] = [*lacks_of_equivalents(book)]
     if as_json:
         print_json(found)
     else:

@@ -176,10 +176,34 @@ def compare(
 @click.argument("words", nargs=-1, required=True)
 @as_json
 def search(words: tuple[str, ...], as_json: bool) -> int:
-    """Search titles, rules, symptoms, topics and names."""
+    """Search titles, rules, symptoms, topics and frameworks' words."""
     from cookbook.searching import show_hits
 
     return show_hits(*opened(), " ".join(words), as_json=as_json)
+
+
+@app.command("equivalents")
+@click.argument("words", nargs=-1)
+@click.option(
+    "--in",
+    "frameworks",
+    metavar="FRAMEWORKS",
+    multiple=True,
+    help="Only in these, with commas between.",
+)
+@as_json
+def show_equivalents(
+    words: tuple[str, ...], frameworks: tuple[str, ...], as_json: bool
+) -> int:
+    """Tell what a word of one framework is called in the others.
+
+    WORDS are a name, such as before_request, or what it does; without
+    any, every concept is listed.
+    """
+    from cookbook.translating import show_equivalents
+
+    word = " ".join(words) or None
+    return show_equivalents(*opened(), word, frameworks, as_json=as_json)
 
 
 some_frameworks = click.option(

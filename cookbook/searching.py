@@ -1,17 +1,17 @@
-"""`cookbook search`: find a recipe by any word that belongs to it.
+"""`cookbook search`: find a recipe, or a framework's name, by any word.
 
-As JSON: the words as understood, and the hits, the best first, each with
-what was hit (title, sentence, rule, symptom, knob, name, difference, topic,
-source), its text, its recipe, whether that is written, and the command that
-opens it.
+As JSON: the words as understood; the concepts that frameworks call so, each
+with its names; and the hits, the best first, each with what was hit (title,
+sentence, rule, symptom, knob, name, difference, topic, source), its text, its
+recipe, whether that is written, and the command that opens it.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from typing import Any
 
 from cookbook.book import Book, Planned, Recipe
+from cookbook.equivalents import Entry, read_concept
 from cookbook.names import alternatives, nearest
 from cookbook.terminal import (
     ACCENT,
@@ -24,6 +24,8 @@ from cookbook.terminal import (
     print_json,
     say,
 )
+from cookbook.translating import find, is_called, stacked
+from cookbook.words import fit, understood, words_of
 
 WEIGHTS = {
     "title": 10,
@@ -41,13 +43,8 @@ WEIGHTS = {
 MOST = 12
 """How many recipes are shown."""
 
-SMALL = frozenset(
-    "a an and are as at be by do does for from how i in is it my not of on "
-    "or the this to what when where which why with".split()
-)
-"""Words that say nothing, unless there are no others."""
-
-_WORD = re.compile(r"[a-z0-9]+")
+MOST_CONCEPTS = 3
+"""How many concepts are shown, above the recipes."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +71,18 @@ def show_hits(
 ) -> int:
     """Show what a search finds."""
     asked = understood(query)
-    hits = search(book, asked)
+    hits, concepts = search(book, asked), called(book, query)
     if as_json:
         found = [{**asdict(hit.place), "score": hit.score} for hit in hits]
-        print_json({"words": asked, "hits": found})
-    elif hits:
-        screen.print(page(book, hits, screen))
+        named = [entry_to_json(book, entry) for entry in concepts]
+        print_json({"words": asked, "concepts": named, "hits": found})
+    elif hits or concepts:
+        lines = names(book, concepts, query)
+        lines += [[] for _ in hits[:1] if lines]
+        screen.print(lines + page(book, hits, screen))
     else:
         screen.print(nothing(book, query, screen))
-    return 0 if hits else 1
-
-
-def understood(query: str) -> list[str]:
-    """Take the words of a query that say something."""
-    words = list(dict.fromkeys(_WORD.findall(query.lower())))
-    return [word for word in words if word not in SMALL] or words
+    return 0 if hits or concepts else 1
 
 
 def search(book: Book, asked: list[str]) -> list[Hit]:
@@ -129,40 +123,6 @@ def rank(hits: list[Hit], best: dict[str, float]) -> float:
     """Weigh a recipe: its best place, and all that it has of the words."""
     bonus = 2.0 if hits[0].place.written else 0.0
     return max(hit.score for hit in hits) + sum(best.values()) + bonus
-
-
-def fit(word: str, text: str) -> float:
-    """Tell how well a word fits a text, from 0 to 1."""
-    asked = stem(word)
-    return max((likeness(asked, other) for other in stems(text)), default=0)
-
-
-def likeness(asked: str, other: str) -> float:
-    """Compare two stems: the same, the beginning of one, or neither."""
-    if asked == other:
-        return 1.0
-    if other.startswith(asked) and len(asked) >= 3:
-        return 0.6
-    if asked.startswith(other) and len(other) >= 4:
-        return 0.4 if len(asked) - len(other) <= 2 else 0.0
-    return 0.0
-
-
-@cache
-def stems(text: str) -> frozenset[str]:
-    """Take the stems of a text's words; names are taken apart."""
-    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
-    return frozenset(stem(word) for word in _WORD.findall(apart.lower()))
-
-
-def stem(word: str) -> str:
-    """Cut the endings that say how a word is used."""
-    for ending in ("ing", "ed", "es", "s", "e"):
-        if word.endswith("ss"):
-            break
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word.removesuffix(ending)
-    return word
 
 
 def places(book: Book) -> Iterator[Place]:
@@ -223,6 +183,36 @@ def opening(book: Book, recipe: Recipe) -> str:
     return f"{command} --in {name}" if name else command
 
 
+def called(book: Book, query: str) -> list[Entry]:
+    """Find what frameworks call so, the best first."""
+    return [one.entry for one in find(book, query) if is_called(one)]
+
+
+def entry_to_json(book: Book, entry: Entry) -> dict[str, Any]:
+    """Give a concept as data: its names, and the command that opens it."""
+    concept = read_concept(book, entry)
+    return {
+        "id": concept.id,
+        "title": concept.title,
+        "names": {n: e.name for n, e in concept.equivalents.items()},
+        "command": f"cookbook equivalents {concept.id}",
+    }
+
+
+def names(book: Book, entries: Sequence[Entry], query: str) -> list[Line]:
+    """Set the names of concepts, in each framework."""
+    lines: list[Line] = []
+    for entry in entries[:MOST_CONCEPTS]:
+        concept = read_concept(book, entry)
+        lines += [[] for _ in lines[:1]]
+        lines += stacked(concept, list(book.frameworks.values()))
+    more = len(entries) - MOST_CONCEPTS
+    if more > 0:
+        command = f'cookbook equivalents "{query}"'
+        lines += [[], [(f"{more} more: ", FAINT), (command, ACCENT)]]
+    return lines
+
+
 def page(book: Book, hits: list[Hit], screen: Screen) -> list[Line]:
     """Set the hits, each recipe with the best of its places."""
     groups: dict[str, list[Hit]] = {}
@@ -263,7 +253,7 @@ def nothing(book: Book, query: str, screen: Screen) -> list[Line]:
     known = {
         word
         for place in places(book)
-        for word in _WORD.findall(place.text.lower())
+        for word in words_of(place.text)
         if len(word) > 3
     }
     near = [n for word in understood(query) for n in nearest(word, known)[:2]]

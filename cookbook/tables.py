@@ -169,11 +169,22 @@ def is_a(value: object, kind: type) -> bool:
 
 def read(file: Path) -> Table:
     """Parse a file; `BookError` where it is absent or not TOML."""
+    return parse(read_text(file), file)
+
+
+def read_text(file: Path) -> str:
+    """Read a file; `BookError` where it is absent or not text."""
     try:
-        return Table(tomllib.loads(file.read_text("utf-8")))
+        return file.read_text("utf-8")
     except FileNotFoundError:
         raise BookError(file, ["The file is missing."]) from None
     except UnicodeDecodeError:
         raise BookError(file, ["The file is not UTF-8."]) from None
+
+
+def parse(text: str, file: Path) -> Table:
+    """Parse the text of a file, or a part of it."""
+    try:
+        return Table(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
         raise BookError(file, [f"Not TOML: {error}."]) from None

@@ -4,7 +4,8 @@ from collections.abc import Callable
 import pytest
 
 from cookbook.book import Book
-from cookbook.searching import Hit, search, understood
+from cookbook.searching import Hit, search
+from cookbook.words import understood
 
 type Ask = Callable[..., tuple[int, str, str]]
 
@@ -98,6 +99,7 @@ def test_answer_as_json(ask: Ask, small_book: Book) -> None:
     code, answer, _ = ask(small_book, "search", "the 429", "--json")
     expected = {
         "words": ["429"],
+        "concepts": [],
         "hits": [
             {
                 "recipe": "leave",
@@ -122,7 +124,8 @@ def test_nothing_found(ask: Ask, small_book: Book) -> None:
 def test_nothing_found_as_json(ask: Ask, small_book: Book) -> None:
     """Nothing found is an empty list in JSON."""
     code, answer, _ = ask(small_book, "search", "xyzzy", "--json")
-    assert (1, {"words": ["xyzzy"], "hits": []}) == (code, json.loads(answer))
+    expected = {"words": ["xyzzy"], "concepts": [], "hits": []}
+    assert (1, expected) == (code, json.loads(answer))
 
 
 @pytest.mark.parametrize(

@@ -288,8 +288,8 @@ def test_all_else_is_served_as_before(draining: Service) -> None:
 
 
 def served(answer: Answer) -> tuple[int, Json]:
-    """Show status and body."""
-    return answer.status, answer.json
+    """Show the status, and the body of a success."""
+    return answer.status, answer.json if answer.status == 200 else {}
 
 
 @pytest.mark.rule("unready-first")
@@ -393,8 +393,8 @@ def test_no_request_is_lost_until_connections_are_refused(
         probing(service) as running,
     ):
         service.signal(signal.SIGTERM)
-        for _, future in running:
-            prober = future.result(4 * LATE)
+        for prober, future in running:
+            until(future.done, "connections are accepted")
             assert "no answer" not in prober.lost
             assert len(prober.lost) <= workers, prober.lost
 
@@ -802,6 +802,22 @@ def test_what_a_resource_holds_is_written(
             assert 200 == copy(service, 1).status
         assert 30 == usage_of(service)
         assert 0 == len(wrong_lines(service))
+
+
+@pytest.mark.rule("resources-last")
+def test_the_last_piece_of_work_is_waited_for(
+    recipe: str, framework: Subject
+) -> None:
+    """A page that is in print is finished and counted."""
+    slow = {"PAGE_SECONDS": 0.5, "DRAIN_SECONDS": 0.1, "DEADLINE_SECONDS": 600}
+    with run(recipe, framework, slow) as service:
+        job = ask(service, "POST", "/jobs", {"pages": 1000})
+        paths = [job.headers["location"]]
+        before = until(lambda: done(service, paths), "nothing is printed")
+        service.signal(signal.SIGTERM)
+        assert 0 == status_of(service)
+        pages = usage_of(service)
+        assert pages > before
 
 
 def wrong_lines(service: Service) -> list[str]:
