@@ -116,6 +116,7 @@ class Difference:
     """Where frameworks do otherwise than the rule, and say so.
 
     `instead` is what they do, `upstream` a link that shows it was forced.
+    `serve` names the server that does so, where others do not.
     """
 
     id: str
@@ -124,6 +125,7 @@ class Difference:
     instead: str
     why: str
     upstream: str | None = None
+    serve: str | None = None
 
     @classmethod
     def read(cls, table: Table, framework: str | None = None) -> Self:
@@ -142,7 +144,12 @@ class Difference:
             table.text("instead"),
             table.text("why"),
             table.optional_text("upstream"),
+            table.optional_text("serve"),
         )
+
+    def holds_in(self, recipe: "Recipe") -> bool:
+        """Tell whether a recipe is served by what it is about."""
+        return self.serve in (None, recipe.server)
 
 
 @dataclass(frozen=True)

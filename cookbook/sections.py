@@ -166,7 +166,7 @@ def differences(book: Book, recipe: Recipe) -> Text:
         apply = [
             one
             for one in framework.differences
-            if one.rule is None or one.rule in known
+            if one.holds_in(recipe) and (one.rule is None or one.rule in known)
         ]
         yield f"**{framework.title}**"
         yield items(map(told, apply)) if apply else items(["Nothing."])

@@ -205,7 +205,11 @@ class Plan:
             return []
         name = self.subject.name
         return [
-            *self.framework.differences,
+            *(
+                d
+                for d in self.framework.differences
+                if d.holds_in(self.recipe)
+            ),
             *(d for d in self.recipe.differences if name in d.frameworks),
         ]
 
