@@ -36,7 +36,7 @@ STAYS = QUICK | {"DRAIN_SECONDS": 600, "DEADLINE_SECONDS": 1200}
 GOES = QUICK | {"DRAIN_SECONDS": 0.3, "DEADLINE_SECONDS": 600}
 """Settings of a drain that is soon over, with time for what is left."""
 
-HURRIES = {"DRAIN_SECONDS": 0.2, "DEADLINE_SECONDS": 4}
+HURRIES = {"DRAIN_SECONDS": 0.1, "DEADLINE_SECONDS": 3}
 """Settings of a process that has little time for what is left."""
 
 DRAINING = {
@@ -876,6 +876,20 @@ def test_the_deadline_holds_with_two_workers(
         with stuck(service, "slow work"):
             service.signal(signal.SIGTERM)
             assert 0 == status_of(service)
+        until(lambda: not any(map(psutil.pid_exists, before)), "one is left")
+
+
+@pytest.mark.rule("deadline")
+def test_the_deadline_holds_against_a_process_that_hangs(
+    recipe: str, framework: Subject
+) -> None:
+    """A worker that does nothing at all is ended for it."""
+    with run(recipe, framework, HURRIES) as service:
+        before = service.pids()
+        for worker in before[1:]:
+            os.kill(worker, signal.SIGSTOP)
+        service.signal(signal.SIGTERM)
+        assert 0 == status_of(service)
         until(lambda: not any(map(psutil.pid_exists, before)), "one is left")
 
 
