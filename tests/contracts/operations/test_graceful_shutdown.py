@@ -5,9 +5,15 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    suppress,
+)
 from http.client import (
     HTTPConnection,
     HTTPException,
@@ -53,17 +59,6 @@ PAIRS = [(first, second) for first in SIGNALS for second in SIGNALS]
 both = pytest.mark.parametrize("workers", [1, 2])
 
 
-@contextmanager
-def run(
-    recipe: str, framework: Subject, knobs: Mapping[str, Any], workers: int = 1
-) -> Iterator[Service]:
-    """Start a service, and see that each worker is there."""
-    with start(recipe, framework, knobs, workers=workers) as service:
-        if workers > 1:
-            service.ask_every_worker(workers, "GET", "/readyz")
-        yield service
-
-
 class Answer(NamedTuple):
     """An answer, read to its end."""
 
@@ -96,11 +91,19 @@ def read(response: HTTPResponse) -> Answer:
 def ask(
     service: Service, method: str, path: str, content: Json | None = None
 ) -> Answer:
-    """Ask on a connection of its own, kept open as far as we care."""
-    with closing(connect(service)) as connection:
-        body = None if content is None else json.dumps(content).encode()
-        connection.request(method, path, body, JSON if body else {})
-        return read(connection.getresponse())
+    """Ask on a connection of its own; status 0 where no answer comes."""
+    body = None if content is None else json.dumps(content).encode()
+    try:
+        with closing(connect(service)) as connection:
+            connection.request(method, path, body, JSON if body else {})
+            return read(connection.getresponse())
+    except (HTTPException, OSError) as error:
+        return no_answer(error)
+
+
+def no_answer(error: Exception) -> Answer:
+    """Say that there was none, and why."""
+    return Answer(0, HTTPMessage(), repr(error).encode())
 
 
 def copy(service: Service, pages: int) -> Answer:
@@ -108,31 +111,35 @@ def copy(service: Service, pages: int) -> Answer:
     return ask(service, "POST", "/copies", {"pages": pages})
 
 
-class Held:
-    """A request that has begun, and whose body is half on its way."""
+class Pending:
+    """A request that has begun: for so many pages, or half of a body."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, pages: int, sent: int) -> None:
+        body = json.dumps({"pages": pages}).encode()
+        self.rest = body[sent:]
         self.connection = connect(service)
         self.connection.putrequest("POST", "/copies")
         self.connection.putheader("Content-Type", "application/json")
-        self.connection.putheader("Content-Length", str(len(PAGES)))
-        self.connection.endheaders(PAGES[:5])
+        self.connection.putheader("Content-Length", str(len(body)))
+        self.connection.endheaders(body[:sent])
         # A client lets go of a connection that is to be closed.
         self.socket = self.connection.sock.dup()
 
     def finish(self) -> Answer:
-        """Send the rest; the answer, or status 0 where none comes."""
+        """Send the rest, and wait for the answer."""
         try:
-            self.connection.send(PAGES[5:])
+            self.connection.send(self.rest)
             return read(self.connection.getresponse())
         except (HTTPException, OSError) as error:
-            return Answer(0, HTTPMessage(), repr(error).encode())
+            return no_answer(error)
 
     def answer_to_the_rest(self) -> bytes:
         """Send the rest and nothing more; give all that comes back."""
-        self.connection.send(PAGES[5:])
-        self.socket.shutdown(socket.SHUT_WR)
-        return self.socket.recv(65536)
+        with suppress(OSError):
+            self.connection.send(self.rest)
+            self.socket.shutdown(socket.SHUT_WR)
+            return self.socket.recv(65536)
+        return b""
 
     def close(self) -> None:
         """Hang up."""
@@ -141,13 +148,27 @@ class Held:
 
 
 @contextmanager
-def hold(service: Service) -> Iterator[Held]:
-    """Keep a service busy with one request for as long as we like."""
-    with closing(Held(service)) as held:
-        # It has been read when the service answers somebody who came later.
-        for _ in range(20):
-            assert 200 == ask(service, "GET", "/usage").status
-        yield held
+def pending(service: Service, pages: int, sent: int) -> Iterator[Pending]:
+    """Begin a request, and see that the service has read what was sent."""
+    with closing(Pending(service, pages, sent)) as request:
+        settle(service)
+        yield request
+
+
+def settle(service: Service) -> None:
+    """Have those answered who come later: what came before was read."""
+    for _ in range(8):
+        assert 200 == ask(service, "GET", "/usage").status
+
+
+def hold(service: Service) -> AbstractContextManager[Pending]:
+    """Keep a service busy with half a body for as long as we like."""
+    return pending(service, 3, sent=5)
+
+
+def copying(service: Service, pages: int) -> AbstractContextManager[Pending]:
+    """Have a client wait for its copies."""
+    return pending(service, pages, sent=100)
 
 
 def is_closed(sock: socket.socket) -> bool:
@@ -172,51 +193,21 @@ def is_refused(service: Service) -> bool:
     return False
 
 
-def holder(service: Service, connection: HTTPConnection) -> int:
-    """Find the process at the other end of a connection."""
-    port = connection.sock.getsockname()[1]
-    for pid in service.pids():
-        with suppress(psutil.NoSuchProcess):
-            for held in psutil.Process(pid).net_connections("tcp"):
-                if held.raddr and held.raddr.port == port:
-                    return pid
-    return 0
-
-
-def unready_workers(service: Service) -> set[int]:
-    """Ask on several connections at once; give who says 503."""
-    found = set()
-    with ExitStack() as stack:
-        connections = []
-        for _ in range(4):
-            with suppress(OSError):
-                connections.append(connect(service))
-                stack.enter_context(closing(connections[-1]))
-        for connection in connections:
-            pid = holder(service, connection)
-            # Servers hang up on who is silent for two seconds.
-            with suppress(HTTPException, OSError):
-                connection.request("GET", "/readyz")
-                if read(connection.getresponse()).status == 503:
-                    found.add(pid)
-    return found - {0}
+def are_unready(service: Service) -> bool:
+    """Ask on several connections at once; tell whether all say 503."""
+    with ThreadPoolExecutor(8) as pool:
+        asks = [pool.submit(ask, service, "GET", "/readyz") for _ in range(8)]
+    return {503} == {future.result().status for future in asks}
 
 
 def end(
     service: Service,
-    workers: int = 1,
     send: Callable[[Service, int], None] = Service.signal,
     number: int = signal.SIGTERM,
 ) -> None:
-    """Signal, and wait until readiness fails in every worker."""
+    """Signal, and wait until readiness fails."""
     send(service, number)
-    found: set[int] = set()
-
-    def all_are_unready() -> bool:
-        found.update(unready_workers(service))
-        return len(found) >= workers
-
-    until(all_are_unready, "readiness stays")
+    until(lambda: are_unready(service), "readiness stays")
 
 
 def status_of(service: Service) -> int:
@@ -245,8 +236,9 @@ def draining(
 ) -> Iterator[Service]:
     """A service that was told to end, and drains for a long time."""
     workers = request.param
-    with run(recipe, framework, STAYS, workers=workers) as service:
-        end(service, workers)
+    with start(recipe, framework, STAYS, workers=workers) as service:
+        service.ask_every_worker(workers, "GET", "/readyz")
+        end(service)
         yield service
 
 
@@ -258,7 +250,7 @@ def test_a_service_is_ready_until_it_is_told_to_end(
     recipe: str, framework: Subject
 ) -> None:
     """Readiness is 200 before the signal, and 503 soon after it."""
-    with run(recipe, framework, STAYS) as service:
+    with start(recipe, framework, STAYS) as service:
         before = ask(service, "GET", "/readyz")
         assert (200, {"status": "ready"}) == (before.status, before.json)
         end(service)
@@ -369,9 +361,9 @@ def test_no_request_is_lost_from_the_signal_on(
     recipe: str, framework: Subject, workers: int
 ) -> None:
     """Who asks all the time is answered all the time."""
-    with run(recipe, framework, STAYS, workers=workers) as service:
+    with start(recipe, framework, STAYS, workers=workers) as service:
         with probing(service) as running:
-            end(service, workers)
+            end(service)
             probers = [prober for prober, _ in running]
             goal = 20 + max(prober.answered for prober in probers)
             until(
@@ -388,7 +380,7 @@ def test_no_request_is_lost_until_connections_are_refused(
 ) -> None:
     """Only the instant of closing may cut one connection a worker."""
     with (
-        run(recipe, framework, GOES, workers=workers) as service,
+        start(recipe, framework, GOES, workers=workers) as service,
         hold(service),
         probing(service) as running,
     ):
@@ -437,13 +429,15 @@ def test_every_answer_of_the_drain_says_close_and_means_it(
 
 
 def assert_said_and_closed(sock: socket.socket, request: bytes) -> None:
-    """The answer says `Connection: close`, and the other side hangs up."""
+    """The answer says `Connection: close`, and no other answer follows."""
     sock.sendall(request)
     response = HTTPResponse(sock)
     response.begin()
     assert "close" == response.headers.get("connection", "").lower()
     response.read()
-    until(lambda: is_closed(sock), "it is kept open")
+    with suppress(ConnectionError):
+        sock.sendall(request)
+        assert b"" == sock.recv(65536)
 
 
 @pytest.mark.rule("connection-close")
@@ -452,7 +446,7 @@ def test_a_kept_connection_is_closed_behind_its_next_answer(
 ) -> None:
     """A connection from before the signal is told so by an answer."""
     with (
-        run(recipe, framework, STAYS) as service,
+        start(recipe, framework, STAYS) as service,
         closing(connect(service)) as connection,
         closing(connection.sock.dup()) as sock,
     ):
@@ -474,7 +468,7 @@ def test_a_request_from_before_the_signal_is_told_to_close(
     recipe: str, framework: Subject
 ) -> None:
     """What counts is when the answer is sent."""
-    with run(recipe, framework, STAYS) as service, hold(service) as held:
+    with start(recipe, framework, STAYS) as service, hold(service) as held:
         end(service)
         answer = held.finish()
         assert 200 == answer.status
@@ -488,7 +482,7 @@ def test_nobody_is_told_to_close_before_the_signal(
 ) -> None:
     """A service that is not told to end keeps connections."""
     with (
-        run(recipe, framework, STAYS) as service,
+        start(recipe, framework, STAYS) as service,
         closing(connect(service)) as connection,
     ):
         for _ in range(20):
@@ -507,7 +501,7 @@ def test_new_connections_are_refused_while_requests_finish(
 ) -> None:
     """Refused, not accepted and left: there are other instances."""
     with (
-        run(recipe, framework, GOES, workers=workers) as service,
+        start(recipe, framework, GOES, workers=workers) as service,
         hold(service) as held,
     ):
         service.signal(signal.SIGTERM)
@@ -522,7 +516,7 @@ def test_idle_connections_are_closed_with_the_door(
 ) -> None:
     """Who has asked before and waits is told that there is nobody."""
     with (
-        run(recipe, framework, GOES) as service,
+        start(recipe, framework, GOES) as service,
         closing(connect(service)) as idle,
     ):
         idle.request("GET", "/usage")
@@ -542,7 +536,7 @@ def test_a_body_on_its_way_is_waited_for(
     recipe: str, framework: Subject, workers: int
 ) -> None:
     """A request that came in half is finished behind the closed door."""
-    with run(recipe, framework, GOES, workers=workers) as service:
+    with start(recipe, framework, GOES, workers=workers) as service:
         with hold(service) as held:
             service.signal(signal.SIGTERM)
             until(lambda: is_refused(service), "connections are accepted")
@@ -559,29 +553,15 @@ def test_slow_requests_are_finished(
     recipe: str, framework: Subject, workers: int
 ) -> None:
     """Handlers that are at work are not interrupted."""
-    with (
-        run(recipe, framework, GOES, workers=workers) as service,
-        ThreadPoolExecutor(4) as pool,
-    ):
-        copies = [pool.submit(copy, service, 60) for _ in range(4)]
-        until(lambda: is_at_work(service, 4), "nobody works")
-        service.signal(signal.SIGTERM)
-        for future in copies:
-            assert (200, {"pages": 60}) == served(future.result())
+    with start(recipe, framework, GOES, workers=workers) as service:
+        with ExitStack() as stack:
+            requests = [
+                stack.enter_context(copying(service, 100)) for _ in range(4)
+            ]
+            service.signal(signal.SIGTERM)
+            for request in requests:
+                assert (200, {"pages": 100}) == served(request.finish())
         assert 0 == status_of(service)
-
-
-def is_at_work(service: Service, wanted: int) -> bool:
-    """Tell whether so many connections are open to the service."""
-    port = urlsplit(service.url).port
-    found = 0
-    for pid in service.pids():
-        with suppress(psutil.NoSuchProcess):
-            found += sum(
-                c.status == "ESTABLISHED" and c.laddr.port == port
-                for c in psutil.Process(pid).net_connections("tcp")
-            )
-    return found >= wanted
 
 
 # rule: streams-end
@@ -646,7 +626,7 @@ def test_a_stream_goes_on_through_the_drain(
 ) -> None:
     """It is not ended at the signal: its client would come back here."""
     with (
-        run(recipe, framework, STAYS) as service,
+        start(recipe, framework, STAYS) as service,
         listening(service) as (stream,),
     ):
         end(service)
@@ -669,7 +649,7 @@ def test_streams_end_with_a_last_event_and_an_end_of_body(
 ) -> None:
     """A client can tell that nothing was cut off."""
     with (
-        run(recipe, framework, GOES, workers=workers) as service,
+        start(recipe, framework, GOES, workers=workers) as service,
         listening(service, 3) as streams,
     ):
         service.signal(signal.SIGTERM)
@@ -698,7 +678,7 @@ def test_a_stream_that_is_quiet_is_ended_too(
 ) -> None:
     """The end does not wait for the next event."""
     with (
-        run(recipe, framework, GOES | {"EVENT_SECONDS": 600}) as service,
+        start(recipe, framework, GOES | {"EVENT_SECONDS": 600}) as service,
         listening(service) as (stream,),
     ):
         service.signal(signal.SIGTERM)
@@ -722,7 +702,7 @@ def test_work_is_finished_or_handed_back(
 ) -> None:
     """Each page of each job is printed once, across a restart."""
     sizes = [100, 1, 2, 40]
-    with run(recipe, framework, GOES, workers=workers) as service:
+    with start(recipe, framework, GOES, workers=workers) as service:
         paths = [
             ask(service, "POST", "/jobs", {"pages": size}).headers["location"]
             for size in sizes
@@ -748,12 +728,12 @@ def done(service: Service, paths: list[str]) -> int:
 @pytest.mark.rule("work-kept")
 def test_work_of_the_drain_is_kept(recipe: str, framework: Subject) -> None:
     """What is accepted at the last moment is accepted."""
-    with run(recipe, framework, GOES, workers=2) as service:
+    with start(recipe, framework, GOES, workers=2) as service:
         service.signal(signal.SIGTERM)
         paths = []
-        with suppress(OSError, HTTPException):
-            while True:
-                job = ask(service, "POST", "/jobs", {"pages": 1})
+        while not is_refused(service):
+            job = ask(service, "POST", "/jobs", {"pages": 1})
+            if job.status == 202:
                 paths.append(job.headers["location"])
         assert 0 == status_of(service)
         service.restart()
@@ -767,26 +747,17 @@ def test_work_of_the_drain_is_kept(recipe: str, framework: Subject) -> None:
 # rule: resources-last
 
 
-@contextmanager
-def copying(service: Service, pages: int) -> Iterator[Future[Answer]]:
-    """Have a client wait for copies."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(copy, service, pages)
-        until(lambda: is_at_work(service, 1), "nobody works")
-        yield future
-
-
 @pytest.mark.rule("resources-last")
 def test_the_last_request_still_has_its_resources(
     recipe: str, framework: Subject
 ) -> None:
     """What ends behind the closed door is counted like the rest."""
-    with run(recipe, framework, GOES) as service:
+    with start(recipe, framework, GOES) as service:
         assert 200 == copy(service, 2).status
         with copying(service, 80) as last:
             service.signal(signal.SIGTERM)
             until(lambda: is_refused(service), "connections are accepted")
-            assert (200, {"pages": 80}) == served(last.result())
+            assert (200, {"pages": 80}) == served(last.finish())
         assert 0 == status_of(service)
         assert 82 == usage_of(service)
 
@@ -797,7 +768,7 @@ def test_what_a_resource_holds_is_written(
     recipe: str, framework: Subject, workers: int
 ) -> None:
     """Each worker closes what it has opened."""
-    with run(recipe, framework, GOES, workers=workers) as service:
+    with start(recipe, framework, GOES, workers=workers) as service:
         for _ in range(30):
             assert 200 == copy(service, 1).status
         assert 30 == usage_of(service)
@@ -810,7 +781,7 @@ def test_the_last_piece_of_work_is_waited_for(
 ) -> None:
     """A page that is in print is finished and counted."""
     slow = {"PAGE_SECONDS": 0.5, "DRAIN_SECONDS": 0.1, "DEADLINE_SECONDS": 600}
-    with run(recipe, framework, slow) as service:
+    with start(recipe, framework, slow) as service:
         job = ask(service, "POST", "/jobs", {"pages": 1000})
         paths = [job.headers["location"]]
         before = until(lambda: done(service, paths), "nothing is printed")
@@ -828,19 +799,11 @@ def wrong_lines(service: Service) -> list[str]:
 # rule: deadline
 
 
-def stuck_copy(service: Service) -> None:
-    """Ask for so many pages that it takes for ever."""
-    with suppress(OSError, HTTPException):
-        copy(service, 10_000)
-
-
 @contextmanager
 def stuck(service: Service, kind: str) -> Iterator[None]:
     """Keep the service from ending, in one way or another."""
     if kind == "slow work":
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(stuck_copy, service)
-            until(lambda: is_at_work(service, 1), "nobody works")
+        with copying(service, 10_000):
             yield
     elif kind == "half a body":
         with hold(service):
@@ -848,7 +811,7 @@ def stuck(service: Service, kind: str) -> Iterator[None]:
     else:
         with closing(connect(service)) as connection:
             connection.sock.sendall(b"GET /us")
-            until(lambda: is_at_work(service, 1), "nobody works")
+            settle(service)
             yield
 
 
@@ -858,7 +821,7 @@ def test_the_deadline_holds_against_what_is_stuck(
     recipe: str, framework: Subject, kind: str
 ) -> None:
     """It ends, cleanly; and what was done before is not lost."""
-    with run(recipe, framework, HURRIES) as service:
+    with start(recipe, framework, HURRIES) as service:
         assert 200 == copy(service, 2).status
         with stuck(service, kind):
             service.signal(signal.SIGTERM)
@@ -871,7 +834,7 @@ def test_the_deadline_holds_with_two_workers(
     recipe: str, framework: Subject
 ) -> None:
     """One worker that is stuck keeps nobody."""
-    with run(recipe, framework, HURRIES, workers=2) as service:
+    with start(recipe, framework, HURRIES, workers=2) as service:
         before = service.pids()
         with stuck(service, "slow work"):
             service.signal(signal.SIGTERM)
@@ -884,7 +847,7 @@ def test_the_deadline_holds_against_a_process_that_hangs(
     recipe: str, framework: Subject
 ) -> None:
     """A worker that does nothing at all is ended for it."""
-    with run(recipe, framework, HURRIES) as service:
+    with start(recipe, framework, HURRIES) as service:
         before = service.pids()
         for worker in before[1:]:
             os.kill(worker, signal.SIGSTOP)
@@ -902,10 +865,10 @@ def test_a_second_signal_ends_the_drain(
     recipe: str, framework: Subject, first: int, second: int
 ) -> None:
     """Whoever asks twice does not want to wait."""
-    with run(recipe, framework, STAYS, workers=2) as service:
+    with start(recipe, framework, STAYS, workers=2) as service:
         before = service.pids()
         with hold(service), listening(service):
-            end(service, 2, number=first)
+            end(service, number=first)
             service.signal(second)
             assert 0 == status_of(service)
         until(lambda: not any(map(psutil.pid_exists, before)), "one is left")
@@ -916,7 +879,7 @@ def test_a_second_signal_ends_the_wait_for_requests(
     recipe: str, framework: Subject
 ) -> None:
     """Nor behind the closed door."""
-    with run(recipe, framework, GOES) as service, hold(service):
+    with start(recipe, framework, GOES) as service, hold(service):
         service.signal(signal.SIGTERM)
         until(lambda: is_refused(service), "connections are accepted")
         service.signal(signal.SIGTERM)
@@ -929,21 +892,18 @@ def test_a_second_signal_ends_the_wait_for_requests(
 @pytest.mark.rule("either-signal")
 def test_an_interrupt_drains_too(recipe: str, framework: Subject) -> None:
     """SIGINT makes unready, drains, finishes and ends with 0."""
-    with run(recipe, framework, GOES) as service:
+    with start(recipe, framework, GOES) as service:
         with copying(service, 80) as last:
             service.signal(signal.SIGINT)
             until(lambda: is_no_more_ready(service), "readiness stays")
             until(lambda: is_refused(service), "connections are accepted")
-            assert (200, {"pages": 80}) == served(last.result())
+            assert (200, {"pages": 80}) == served(last.finish())
         assert 0 == status_of(service)
 
 
 def is_no_more_ready(service: Service) -> bool:
     """Tell whether nobody new is welcome."""
-    try:
-        return ask(service, "GET", "/readyz").status == 503
-    except (OSError, HTTPException):
-        return is_refused(service)
+    return 503 == ask(service, "GET", "/readyz").status or is_refused(service)
 
 
 def to_all(service: Service, number: int) -> None:
@@ -960,9 +920,9 @@ def test_a_signal_to_the_whole_group_is_one_signal(
     recipe: str, framework: Subject, number: int, workers: int
 ) -> None:
     """Ctrl-C reaches every process: that is no second signal."""
-    with run(recipe, framework, STAYS, workers=workers) as service:
+    with start(recipe, framework, STAYS, workers=workers) as service:
         with hold(service) as held:
-            end(service, workers, to_all, number)
+            end(service, to_all, number)
             for _ in range(20):
                 assert 200 == ask(service, "GET", "/usage").status
             assert (200, {"pages": 3}) == served(held.finish())
@@ -974,7 +934,7 @@ def test_a_signal_to_the_whole_group_ends_it_cleanly(
     recipe: str, framework: Subject, number: int
 ) -> None:
     """It drains once, and nothing that was done is lost."""
-    with run(recipe, framework, GOES, workers=2) as service:
+    with start(recipe, framework, GOES, workers=2) as service:
         for _ in range(10):
             assert 200 == copy(service, 1).status
         to_all(service, number)
@@ -992,7 +952,7 @@ def test_it_ends_with_nothing_left(
     recipe: str, framework: Subject, number: int, workers: int
 ) -> None:
     """Status 0, no process, no trace; and the port is free at once."""
-    with run(recipe, framework, GOES, workers=workers) as service:
+    with start(recipe, framework, GOES, workers=workers) as service:
         before = service.pids()
         assert 200 == copy(service, 1).status
         service.signal(number)
