@@ -587,8 +587,11 @@ def _open(root: Path) -> Book:
 def find_root() -> Path:
     """Find the book: as told, the checkout, or what was installed."""
     told = os.environ.get("COOKBOOK_ROOT")
-    if told:
-        return Path(told)
+    return Path(told) if told else _own_root()
+
+
+@cache
+def _own_root() -> Path:
     package = Path(__file__).resolve().parent
     if (package.parent / "recipes").is_dir():
         return package.parent

@@ -167,12 +167,21 @@ def shared_files(root: Path, files: Iterable[Path]) -> list[Path]:
     return sorted(found)
 
 
-def imports(file: Path) -> Iterator[str]:
+def imports(file: Path) -> tuple[str, ...]:
     """List the modules that a file imports, if it can be read at all."""
     try:
-        tree = ast.parse(file.read_text())
+        return imports_in(file.read_text())
     except SyntaxError:
-        return
+        return ()
+
+
+@cache
+def imports_in(source: str) -> tuple[str, ...]:
+    """List the modules that a source text imports; `SyntaxError`."""
+    return tuple(_imports(ast.parse(source)))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

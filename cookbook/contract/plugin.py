@@ -7,6 +7,8 @@ recipe of the book: the house manners.
 
 from collections import Counter
 from collections.abc import Generator
+from functools import lru_cache
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from cookbook.contract.outcomes import Outcome, Recorder
 from cookbook.names import UnknownName
 
 if TYPE_CHECKING:
+    from cookbook.contract.groups import Groups
     from cookbook.contract.servers import Subject
 
 RECORDER = pytest.StashKey[Recorder]()
@@ -149,14 +152,24 @@ def pytest_collection_modifyitems(
             kept.append(item)
             continue
         item.user_properties.append(("cookbook", what_it_proves(item, rules)))
-        if config.pluginmanager.hasplugin("xdist"):
-            # Tests that share a service stay together: --dist loadgroup.
-            together = f"{item.path.stem}-{place_of(item)[0]}"
-            item.add_marker(pytest.mark.xdist_group(together))
         (kept if is_asked_for(config, item, rules) else left).append(item)
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = kept
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Any
+) -> "Groups | None":
+    """Keep tests that share a service together: `--dist loadgroup`."""
+    from cookbook.book import Book
+    from cookbook.contract.groups import Groups, last_seconds
+
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    names = {*recipes(config), *(s.name for s in subjects(config))}
+    return Groups(config, log, names, last_seconds(Book.load()))
 
 
 def is_asked_for(
@@ -192,7 +205,7 @@ def what_it_proves(item: pytest.Function, rules: list[str]) -> dict[str, Any]:
         "rules": rules,
         "framework": subject.name if subject else None,
         "test": item.originalname,
-        "siblings": {rule: siblings(item, rule) for rule in rules},
+        "siblings": {rule: siblings(item.module, rule) for rule in rules},
         "variants": item.stash.get(VARIANTS, 1),
     }
 
@@ -202,12 +215,13 @@ def rules_of(item: pytest.Item) -> list[str]:
     return [str(mark.args[0]) for mark in item.iter_markers("rule")]
 
 
-def siblings(item: pytest.Function, rule: str) -> list[str]:
-    """List the tests of the module that prove the same rule."""
-    whole = marks_of(item.module)
+@lru_cache(256)
+def siblings(module: ModuleType, rule: str) -> list[str]:
+    """List the tests of a module that prove the same rule."""
+    whole = marks_of(module)
     return sorted(
         name
-        for name, function in vars(item.module).items()
+        for name, function in vars(module).items()
         if name.startswith("test_")
         for mark in (*whole, *marks_of(function))
         if mark.name == "rule" and mark.args[0] == rule

@@ -128,6 +128,7 @@ def judge(
         *map(str, files),
         f"--rootdir={book.root}",
         *("-c", os.devnull, "-p", "no:cacheprovider"),
+        *("-p", "no:unraisableexception", "--tb=native"),
         *("--import-mode=importlib", "--strict-markers", "-q"),
         f"--cookbook-recipe={described.slug}",
         *(f"--cookbook-rule={rule}" for rule in rules),

@@ -3,7 +3,7 @@
 import json
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from cookbook.contract import Service, Subject, play, start
+from cookbook.contract import Played, Service, Subject, play, start
 
 pytestmark = pytest.mark.rule("manners")
 
+# Where there are passwords: what their hashes cost is no matter of manners.
+CHEAP = {"ARGON2_TIME_COST": 1, "ARGON2_MEMORY_KIB": 64}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "BREW")
 NOWHERE = (
     *("/nothing-is-here", "/nothing/is/here", "/nothing.html", "/%7Bid%7D"),
@@ -75,8 +77,9 @@ HEADERS = {
 
 @pytest.fixture(scope="module")
 def service(recipe: str, framework: Subject) -> Iterator[Service]:
-    """One service for all that is sent to it."""
-    with start(recipe, framework) as running:
+    """One service for all that is sent to it, started as from a shell."""
+    knobs = CHEAP if framework.url is None else {}
+    with start(recipe, replace(framework, plainly=True), knobs) as running:
         yield running
 
 
@@ -85,9 +88,15 @@ def stranger(service: Service) -> Iterator[httpx2.Client]:
     """Somebody else, who comes by a new connection each time."""
     limits = httpx2.Limits(max_keepalive_connections=0)
     with httpx2.Client(
-        base_url=service.url, limits=limits, trust_env=False
+        base_url=service.url, limits=limits, trust_env=False, verify=False
     ) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def played(service: Service) -> list[Played]:
+    """The examples, played once; what refuses nonsense stays as it is."""
+    return list(play(service))
 
 
 @pytest.fixture(autouse=True)
@@ -128,13 +137,13 @@ def assert_problem(answer: httpx2.Response) -> None:
     assert problem.get("type", "about:blank")
 
 
-def paths(service: Service) -> dict[str, set[str]]:
+def paths(played: Iterable[Played]) -> dict[str, set[str]]:
     """The paths of the examples that worked, with their methods."""
     found: dict[str, set[str]] = {}
-    for played in play(service):
-        if played.answer.is_success:
-            path = urlsplit(played.path).path
-            found.setdefault(path, set()).add(played.example.method)
+    for one in played:
+        if one.answer.is_success:
+            path = urlsplit(one.path).path
+            found.setdefault(path, set()).add(one.example.method)
     return found
 
 
@@ -161,7 +170,7 @@ def test_a_method_that_is_not_allowed_is_told_which_are(
 ) -> None:
     """405 comes with `Allow`, which names what is allowed."""
     refused = 0
-    for path, known in paths(service).items():
+    for path, known in paths(play(service)).items():
         for method in set(METHODS) - known:
             answer = service.request(method, path)
             if method == "BREW" and service.differs("unknown-method"):
@@ -188,7 +197,7 @@ def assert_allowed(
 
 def test_head_answers_like_get_without_a_body(service: Service) -> None:
     """Where GET works HEAD works, and has no body."""
-    for path, known in paths(service).items():
+    for path, known in paths(play(service)).items():
         if "GET" in known:
             expected = service.request("GET", path).status_code
             answer = service.request("HEAD", path)
@@ -199,15 +208,18 @@ def test_head_answers_like_get_without_a_body(service: Service) -> None:
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
 def test_nonsense_in_a_body_is_the_fault_of_the_client(
-    service: Service, stranger: httpx2.Client, body: bytes
+    service: Service,
+    stranger: httpx2.Client,
+    played: list[Played],
+    body: bytes,
 ) -> None:
     """Whatever the body is, the answer is no server error."""
-    for played in list(play(service)):
-        if played.body is not None:
+    for one in played:
+        if one.body is not None:
             answer = stranger.request(
-                played.example.method,
-                played.path,
-                headers=dict(played.example.headers),
+                one.example.method,
+                one.path,
+                headers=dict(one.example.headers),
                 content=body,
             )
             assert 400 <= answer.status_code
@@ -254,20 +266,20 @@ def test_a_body_in_chunks_is_read_whole_or_refused(
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:20])
 def test_nonsense_in_a_query_is_the_fault_of_the_client(
-    service: Service, query: str
+    service: Service, played: list[Played], query: str
 ) -> None:
     """Whatever the query is, the answer is no server error."""
-    for path in paths(service):
+    for path in paths(played):
         answer = service.request("GET", f"{path}{query}")
         assert_polite(service, answer)
 
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_nonsense_in_a_header_is_the_fault_of_the_client(
-    service: Service, name: str
+    service: Service, played: list[Played], name: str
 ) -> None:
     """Whatever a header says, the answer is no server error."""
-    for path, known in paths(service).items():
+    for path, known in paths(played).items():
         for method in known & {"GET", "POST"}:
             answer = service.request(
                 method, path, headers={name: HEADERS[name]}
@@ -324,23 +336,22 @@ def test_a_signal_ends_the_service_promptly_and_cleanly(
             service.request(first.method, first.path)
 
 
-def test_it_starts_as_its_readme_says(recipe: str, framework: Subject) -> None:
+def test_it_starts_as_its_readme_says(service: Service) -> None:
     """The server's own command line is enough to start it."""
-    with start(recipe, replace(framework, plainly=True)) as service:
-        first = service.examples[0]
-        answer = service.request(first.method, first.path)
-        assert first.status == answer.status_code
+    first = service.examples[0]
+    answer = service.request(first.method, first.path)
+    assert first.status == answer.status_code
 
 
 def test_a_chunk_that_is_broken_is_the_fault_of_the_client(
-    service: Service,
+    service: Service, played: list[Played]
 ) -> None:
     """A body that cannot be read is answered 400, or not at all."""
     address = urlsplit(service.url)
-    for played in list(play(service)):
-        if played.body is not None:
+    for one in played:
+        if one.body is not None:
             head = (
-                f"{played.example.method} {played.path} HTTP/1.1\r\n"
+                f"{one.example.method} {one.path} HTTP/1.1\r\n"
                 f"Host: {address.netloc}\r\nConnection: close\r\n"
                 "Content-Type: application/json\r\n"
                 "Transfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"
@@ -353,9 +364,9 @@ def test_a_chunk_that_is_broken_is_the_fault_of_the_client(
             assert status in (b"", b"4")
 
 
-def test_no_document_is_half_json(service: Service) -> None:
+def test_no_document_is_half_json(played: list[Played]) -> None:
     """What calls itself JSON is JSON, without NaN."""
-    for played in play(service):
-        media_type = played.answer.headers.get("content-type", "")
+    for one in played:
+        media_type = one.answer.headers.get("content-type", "")
         if media_type.partition(";")[0].endswith(("/json", "+json")):
-            json.loads(played.answer.content, parse_constant=pytest.fail)
+            json.loads(one.answer.content, parse_constant=pytest.fail)

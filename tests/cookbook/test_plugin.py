@@ -185,3 +185,23 @@ def test_all_skipped_is_not_checked(run: Run, tmp_path: Path) -> None:
     )
     run(tests=tests)
     assert {"not checked"} == set(verdicts(tmp_path).values())
+
+
+def test_what_shares_a_service_is_run_by_one_worker(
+    run: Run, tmp_path: Path
+) -> None:
+    """`--dist loadgroup` parts the frameworks, and nothing within them."""
+    tests = (
+        "import os, pytest\n"
+        "@pytest.mark.rule('polite')\n"
+        "@pytest.mark.parametrize('value', range(20))\n"
+        "def test_who(framework, value):\n"
+        "    worker = os.environ['PYTEST_XDIST_WORKER']\n"
+        f"    with open(r'{tmp_path}/workers', 'a') as file:\n"
+        "        print(framework.name, worker, file=file)\n"
+    )
+    run("-p", "xdist", "-n", "2", "--dist", "loadgroup", tests=tests)
+    lines = (tmp_path / "workers").read_text().splitlines()
+    assert 40 == len(lines)
+    assert 2 == len({line.split()[0] for line in set(lines)})
+    assert 2 == len(set(lines))

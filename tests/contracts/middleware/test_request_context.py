@@ -8,7 +8,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
@@ -242,10 +242,17 @@ def send(service: Service, ask: Ask, more: Json) -> httpx2.Response:
     return service.request(method, path, **{**options, "headers": headers})
 
 
+@cache
+def parse(line: str) -> Json:
+    """Read a line; it is looked at many times, while one waits for others."""
+    parsed: Json = json.loads(line)
+    return parsed
+
+
 def lines(service: Service) -> list[Json]:
     """Read the lines of the log that are JSON, as far as they are whole."""
     text, _, _ = service.log().rpartition("\n")
-    return [json.loads(one) for one in text.splitlines() if one[:1] == "{"]
+    return [parse(one) for one in text.splitlines() if one[:1] == "{"]
 
 
 def lines_of(service: Service, name: str) -> list[Json]:
