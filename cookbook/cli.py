@@ -7,6 +7,7 @@ answer, 2 wrong use or a name that the book does not have.
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -365,3 +366,34 @@ def generate_sections(recipe: str | None, check: bool) -> int:
     from cookbook.generating import generate
 
     return generate(*opened(), recipe, check=check)
+
+
+@app.command("site")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="Where to write it.",
+)
+@click.option(
+    "--url", default="", help="Where it will be, for canonical links."
+)
+@click.option(
+    "--base", default="/", show_default=True, help="Its path, for 404.html."
+)
+def write_site(out: Path, url: str, base: str) -> int:
+    """Write the explorer as static files, for any host."""
+    from cookbook.site.building import write_site
+
+    return write_site(*opened(), out, url, base)
+
+
+@app.command()
+@click.option("--port", default=8765, show_default=True)
+@click.option("--no-open", is_flag=True, help="Open no browser.")
+def serve(port: int, no_open: bool) -> int:
+    """Open the explorer in a browser, renewed on every edit."""
+    from cookbook.site.serving import serve
+
+    return serve(*opened(), port, opens=not no_open)

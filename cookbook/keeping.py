@@ -1,5 +1,6 @@
 """How a framework keeps a rule: by which marked pieces, or by none."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -110,35 +111,48 @@ def keeping(
     book: Book, recipe: Recipe, rule: Rule, framework: Framework
 ) -> Keeping:
     """Find how a framework keeps a rule of a recipe."""
+    return next(keepings(book, recipe, framework, [rule]))
+
+
+def keepings(
+    book: Book,
+    recipe: Recipe,
+    framework: Framework,
+    rules: Iterable[Rule],
+) -> Iterator[Keeping]:
+    """Find how a framework keeps rules of a recipe."""
     files = recipe.files(framework.name)
-    kept = (
-        Kept(str(file.relative_to(book.root)), source, found)
+    read = [
+        (file.relative_to(book.root).as_posix(), *read_marks(file))
         for file in parts(book.root, files)
-        for source, found in [marked(file, rule.id)]
-    )
-    return Keeping(
-        framework,
-        rule,
-        rule.keeper(framework.name) if files else None,
-        tuple(part for part in kept if part.marks),
-        differences(recipe, rule, framework),
-    )
+    ]
+    for rule in rules:
+        kept = [
+            Kept(file, source, tuple(m for m in found if m.rule == rule.id))
+            for file, source, found in read
+        ]
+        yield Keeping(
+            framework,
+            rule,
+            rule.keeper(framework.name) if files else None,
+            tuple(part for part in kept if part.marks),
+            differences(recipe, rule, framework),
+        )
 
 
-def marked(file: Path, rule: str) -> tuple[str, tuple[Mark, ...]]:
-    """Read a file, and which pieces of it keep a rule."""
-    source, found = read_marks(file)
-    return source, tuple(mark for mark in found if mark.rule == rule)
-
-
-@cache
 def read_marks(file: Path) -> tuple[str, tuple[Mark, ...]]:
     """Read a file and all its marks."""
     source = file.read_text("utf-8")
     try:
-        return source, tuple(marks(source))
+        return source, marks_in(source)
     except MarkError as error:
         raise BookError(file, [str(error)]) from None
+
+
+@cache
+def marks_in(source: str) -> tuple[Mark, ...]:
+    """Find the marks of a source, once."""
+    return tuple(marks(source))
 
 
 def differences(

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+ROOMS = ("shared.", "frameworks.")
+
 
 def parts(root: Path, files: Iterable[Path]) -> list[Path]:
     """List files, then the rooms and the `shared/` modules they import.
@@ -23,11 +25,16 @@ def parts(root: Path, files: Iterable[Path]) -> list[Path]:
     return sorted(found, key=lambda file: _rank(root, file))
 
 
-@cache
 def imports(file: Path) -> tuple[str, ...]:
-    """List the modules that a file may import, with dots."""
+    """List the modules of the book that a file may import, with dots."""
+    return _imported(file.read_text("utf-8"))
+
+
+@cache
+def _imported(source: str) -> tuple[str, ...]:
     try:
-        return tuple(_imports(ast.parse(file.read_text("utf-8"))))
+        found = _imports(ast.parse(source))
+        return tuple(name for name in found if name.startswith(ROOMS))
     except SyntaxError:
         return ()
 
@@ -43,7 +50,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 
 def find_module(root: Path, module: str) -> Path | None:
     """Find the file of a module of the book, outside its recipes."""
-    if not module.startswith(("shared.", "frameworks.")):
+    if not module.startswith(ROOMS):
         return None
     path = root.joinpath(*module.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):

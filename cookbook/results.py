@@ -5,7 +5,6 @@ newest for a rule and a framework last. A result is stale as soon as one
 of the files that it was made with has changed.
 """
 
-import ast
 import fcntl
 import hashlib
 import json
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cookbook.book import Book, Recipe
-from cookbook.parts import find_module
+from cookbook.parts import find_module, imports
 
 MANNERS = "manners"
 
@@ -165,29 +164,6 @@ def shared_files(root: Path, files: Iterable[Path]) -> list[Path]:
                 found.add(file)
                 waiting.append(file)
     return sorted(found)
-
-
-def imports(file: Path) -> tuple[str, ...]:
-    """List the modules that a file imports, if it can be read at all."""
-    try:
-        return imports_in(file.read_text())
-    except SyntaxError:
-        return ()
-
-
-@cache
-def imports_in(source: str) -> tuple[str, ...]:
-    """List the modules that a source text imports; `SyntaxError`."""
-    return tuple(_imports(ast.parse(source)))
-
-
-def _imports(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def read_rows(

@@ -21,8 +21,8 @@ from cookbook.results import MANNERS, load
 class Groups(LoadScopeScheduling):  # type: ignore[misc]
     """Hands tests out by file, recipe and subject, the longest group first.
 
-    `names` are those of the recipes and of the subjects, `seconds` is what
-    a group took when it was last run.
+    `names` are those of the recipes and of the subjects, and of files whose
+    tests belong together; `seconds` is what a group took when last run.
     """
 
     def __init__(
@@ -51,12 +51,15 @@ class Groups(LoadScopeScheduling):  # type: ignore[misc]
 def group_of(nodeid: str, names: Container[str]) -> str:
     """Name the group of a test: its file, its recipe and its subject.
 
-    A test that is run for neither is a group of its own.
+    A test that is run for neither is a group of its own, unless its whole
+    file is one.
     """
     file, _, test = nodeid.partition("::")
+    stem = PurePosixPath(file).stem
     values = test.partition("[")[2].removesuffix("]").split("-")[:2]
     shared = [value for value in values if value in names]
-    return "-".join([PurePosixPath(file).stem, *shared]) if shared else nodeid
+    whole = shared or stem in names
+    return "-".join([stem, *shared]) if whole else nodeid
 
 
 def last_seconds(book: Book) -> dict[str, float]:

@@ -29,6 +29,12 @@ JUDGEMENTS = (AssertionError, pytest.fail.Exception)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add what says which services are held to the contracts."""
+    parser.addini(
+        "cookbook_together",
+        "test files whose tests one worker runs, by name without .py",
+        type="args",
+        default=[],
+    )
     group = parser.getgroup("cookbook", "contracts of the Backend Cookbook")
     group.addoption(
         "--cookbook-in",
@@ -169,6 +175,7 @@ def pytest_xdist_make_scheduler(
     if config.getvalue("dist") != "loadgroup":
         return None
     names = {*recipes(config), *(s.name for s in subjects(config))}
+    names |= set(config.getini("cookbook_together"))
     return Groups(config, log, names, last_seconds(Book.load()))
 
 

@@ -118,7 +118,7 @@ def test_list_as_json(ask: Ask, real_book: Book) -> None:
 WRONG = {
     "command": (
         ["serch", "x"],
-        'There is no command "serch". Did you mean search?',
+        'There is no command "serch". Did you mean search or serve?',
     ),
     "recipe": (
         ["show", "gret"],

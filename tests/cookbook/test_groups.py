@@ -6,7 +6,7 @@ from cookbook.book import Book
 from cookbook.contract.groups import group_of, last_seconds
 from cookbook.results import MANNERS, results_file, write_rows
 
-NAMES = ("crud", "flask", "django")
+NAMES = ("crud", "flask", "django", "test_browser")
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ NAMES = ("crud", "flask", "django")
         ("test_crud.py::test_a[flask-1-crud]", "test_crud-flask"),
         ("test_crud.py::test_a[flask-[]]", "test_crud-flask"),
         ("test_manners.py::test_a[crud-django-x]", "test_manners-crud-django"),
+        ("test_browser.py::test_a[1-2]", "test_browser"),
         ("test_tool.py::test_a", "tests/test_tool.py::test_a"),
         ("test_tool.py::test_a[1-2]", "tests/test_tool.py::test_a[1-2]"),
     ],

@@ -18,6 +18,9 @@ from tests.house.tree import (
 )
 
 ROOMS = {"cookbook", "frameworks", "recipes", "shared", "tests"}
+MODULES = {"markdown-it-py": "markdown_it", "pytest-xdist": "xdist"}
+"""Packages whose modules have another name."""
+
 FRAMEWORKS = {*BOOK.frameworks, "starlette", "werkzeug"}
 
 
@@ -75,9 +78,8 @@ def test_a_contract_knows_nothing_but_the_harness(file: Path) -> None:
 def test_the_tool_imports_what_it_declares(file: Path) -> None:
     """The tool reads recipes as files, and imports no framework."""
     declared = project()["project"]["dependencies"]
-    names = (Requirement(text).name.replace("-", "_") for text in declared)
-    # pytest-xdist is imported as xdist.
-    needed = {name.removeprefix("pytest_") for name in names}
+    names = {Requirement(text).name for text in declared}
+    needed = {MODULES.get(n, n.replace("-", "_")) for n in names}
     assert [] == outside(file, {*STANDARD, *needed, "cookbook"})
 
 

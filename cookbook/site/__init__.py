@@ -1,0 +1,1 @@
+"""The explorer: the book as a static site, made from its files."""

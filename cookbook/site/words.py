@@ -1,0 +1,56 @@
+"""An index of words: every one by which something can be found."""
+
+from collections.abc import Iterator
+
+from cookbook.book import Book
+from cookbook.site.concepts import Concept
+from cookbook.site.links import recipe_at, topic_at
+
+type Entries = dict[str, list[tuple[str, str, str]]]
+
+
+def index(book: Book, concepts: list[Concept]) -> Entries:
+    """Group what can be found by its first letter: word, what, where."""
+    found = sorted(
+        set(known(book, concepts)), key=lambda entry: entry[0].lower()
+    )
+    groups: Entries = {}
+    for entry in found:
+        first = next((c for c in entry[0] if c.isalnum()), "#").upper()
+        groups.setdefault("0 to 9" if first.isdigit() else first, []).append(
+            entry
+        )
+    return dict(sorted(groups.items()))
+
+
+def known(
+    book: Book, concepts: list[Concept]
+) -> Iterator[tuple[str, str, str]]:
+    """List every word, what it belongs to, and where that is."""
+    for recipe in book.recipes.values():
+        at = recipe_at(recipe.slug)
+        yield recipe.title, "recipe", at
+        for symptom in recipe.symptoms:
+            yield symptom, recipe.title, at
+        for rule in recipe.rules:
+            yield rule.id, f"{recipe.title}, rule", f"{at}#{rule.id}"
+        for knob in recipe.knobs:
+            yield knob.env, f"{recipe.title}, setting", f"{at}#run"
+    for slug, planned in book.gaps.items():
+        yield slug.replace("_", " "), "to come", recipe_at(planned.slug)
+    for number, topic in book.topics.items():
+        yield topic.title, f"topic {number}", topic_at(number)
+    for concept in concepts:
+        yield from words_of(book, concept)
+
+
+def words_of(book: Book, concept: Concept) -> Iterator[tuple[str, str, str]]:
+    """List the words of a concept."""
+    at = f"equivalents/#{concept.id}"
+    yield concept.title, "equivalents", at
+    for name in concept.names:
+        if name.name:
+            title = book.frameworks[name.framework].title
+            yield name.name, f"{concept.title}, {title}", at
+    for word in concept.words:
+        yield word, concept.title, at
