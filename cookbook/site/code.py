@@ -71,6 +71,7 @@ class Chunk:
 def styled(source: str) -> tuple[Markup, ...]:
     """Write each line of a Python source as HTML."""
     return tuple(
+        # Each text is escaped as it is dressed.
         Markup("".join(dressed(text, look) for text, look in line))  # noqa: S704
         for line in highlight(source)
     )

@@ -126,6 +126,7 @@ def lead(prose: list[Section]) -> Markup:
     """Take the first paragraph of the principle."""
     for section in prose:
         if section.id == "principle":
+            # It was markup before it was cut.
             return Markup(str(section.html).partition("</p>")[0] + "</p>")  # noqa: S704
     return Markup()
 

@@ -79,6 +79,7 @@ class Handler(SimpleHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    # The name is the base class's.
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing of each request."""
 

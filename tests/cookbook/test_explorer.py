@@ -144,7 +144,7 @@ def search(page: Any, words: str) -> Any:
         ("keyset pagination", "/recipes/pagination/"),
         ("page two repeats rows", "/recipes/pagination/"),
         ("opaque-cursor", "/recipes/pagination/#rule-opaque-cursor"),
-        ("before_request", "/frameworks/flask/"),
+        ("before_request", "/equivalents/"),
         ("429", "/recipes/rate_limiting/"),
         ("rate limiting", "/recipes/rate_limiting/"),
         ("status code strategy", "/canon/1.7/"),

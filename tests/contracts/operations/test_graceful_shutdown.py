@@ -32,6 +32,7 @@ from cookbook.contract import Service, Subject, start, until
 
 type Json = dict[str, Any]
 
+RECIPE = "graceful_shutdown"
 LATE = 10.0
 """For how many seconds a client waits before it takes a request for lost."""
 
@@ -232,11 +233,11 @@ def usage_of(service: Service) -> int:
 
 @pytest.fixture(scope="module", params=[1, 2], ids="{} workers".format)
 def draining(
-    request: pytest.FixtureRequest, recipe: str, framework: Subject
+    request: pytest.FixtureRequest, framework: Subject
 ) -> Iterator[Service]:
     """A service that was told to end, and drains for a long time."""
     workers = request.param
-    with start(recipe, framework, STAYS, workers=workers) as service:
+    with start(RECIPE, framework, STAYS, workers=workers) as service:
         service.ask_every_worker(workers, "GET", "/readyz")
         end(service)
         yield service
@@ -247,10 +248,10 @@ def draining(
 
 @pytest.mark.rule("unready-first")
 def test_a_service_is_ready_until_it_is_told_to_end(
-    recipe: str, framework: Subject
+    framework: Subject,
 ) -> None:
     """Readiness is 200 before the signal, and 503 soon after it."""
-    with start(recipe, framework, STAYS) as service:
+    with start(RECIPE, framework, STAYS) as service:
         before = ask(service, "GET", "/readyz")
         assert (200, {"status": "ready"}) == (before.status, before.json)
         end(service)
@@ -358,10 +359,10 @@ def probing(service: Service) -> Iterator[list[tuple[Prober, Future[Prober]]]]:
 @both
 @pytest.mark.rule("nothing-lost")
 def test_no_request_is_lost_from_the_signal_on(
-    recipe: str, framework: Subject, workers: int
+    framework: Subject, workers: int
 ) -> None:
     """Who asks all the time is answered all the time."""
-    with start(recipe, framework, STAYS, workers=workers) as service:
+    with start(RECIPE, framework, STAYS, workers=workers) as service:
         with probing(service) as running:
             end(service)
             probers = [prober for prober, _ in running]
@@ -376,11 +377,11 @@ def test_no_request_is_lost_from_the_signal_on(
 @both
 @pytest.mark.rule("nothing-lost")
 def test_no_request_is_lost_until_connections_are_refused(
-    recipe: str, framework: Subject, workers: int
+    framework: Subject, workers: int
 ) -> None:
     """Only the instant of closing may cut one connection a worker."""
     with (
-        start(recipe, framework, GOES, workers=workers) as service,
+        start(RECIPE, framework, GOES, workers=workers) as service,
         hold(service),
         probing(service) as running,
     ):
@@ -442,11 +443,11 @@ def assert_said_and_closed(sock: socket.socket, request: bytes) -> None:
 
 @pytest.mark.rule("connection-close")
 def test_a_kept_connection_is_closed_behind_its_next_answer(
-    recipe: str, framework: Subject
+    framework: Subject,
 ) -> None:
     """A connection from before the signal is told so by an answer."""
     with (
-        start(recipe, framework, STAYS) as service,
+        start(RECIPE, framework, STAYS) as service,
         closing(connect(service)) as connection,
         closing(connection.sock.dup()) as sock,
     ):
@@ -465,10 +466,10 @@ def test_a_kept_connection_is_closed_behind_its_next_answer(
 
 @pytest.mark.rule("connection-close")
 def test_a_request_from_before_the_signal_is_told_to_close(
-    recipe: str, framework: Subject
+    framework: Subject,
 ) -> None:
     """What counts is when the answer is sent."""
-    with start(recipe, framework, STAYS) as service, hold(service) as held:
+    with start(RECIPE, framework, STAYS) as service, hold(service) as held:
         end(service)
         answer = held.finish()
         assert 200 == answer.status
@@ -477,12 +478,10 @@ def test_a_request_from_before_the_signal_is_told_to_close(
 
 
 @pytest.mark.rule("connection-close")
-def test_nobody_is_told_to_close_before_the_signal(
-    recipe: str, framework: Subject
-) -> None:
+def test_nobody_is_told_to_close_before_the_signal(framework: Subject) -> None:
     """A service that is not told to end keeps connections."""
     with (
-        start(recipe, framework, STAYS) as service,
+        start(RECIPE, framework, STAYS) as service,
         closing(connect(service)) as connection,
     ):
         for _ in range(20):
@@ -497,11 +496,11 @@ def test_nobody_is_told_to_close_before_the_signal(
 @both
 @pytest.mark.rule("door-closes")
 def test_new_connections_are_refused_while_requests_finish(
-    recipe: str, framework: Subject, workers: int
+    framework: Subject, workers: int
 ) -> None:
     """Refused, not accepted and left: there are other instances."""
     with (
-        start(recipe, framework, GOES, workers=workers) as service,
+        start(RECIPE, framework, GOES, workers=workers) as service,
         hold(service) as held,
     ):
         service.signal(signal.SIGTERM)
@@ -511,12 +510,10 @@ def test_new_connections_are_refused_while_requests_finish(
 
 
 @pytest.mark.rule("door-closes")
-def test_idle_connections_are_closed_with_the_door(
-    recipe: str, framework: Subject
-) -> None:
+def test_idle_connections_are_closed_with_the_door(framework: Subject) -> None:
     """Who has asked before and waits is told that there is nobody."""
     with (
-        start(recipe, framework, GOES) as service,
+        start(RECIPE, framework, GOES) as service,
         closing(connect(service)) as idle,
     ):
         idle.request("GET", "/usage")
@@ -533,10 +530,10 @@ def test_idle_connections_are_closed_with_the_door(
 @both
 @pytest.mark.rule("in-flight")
 def test_a_body_on_its_way_is_waited_for(
-    recipe: str, framework: Subject, workers: int
+    framework: Subject, workers: int
 ) -> None:
     """A request that came in half is finished behind the closed door."""
-    with start(recipe, framework, GOES, workers=workers) as service:
+    with start(RECIPE, framework, GOES, workers=workers) as service:
         with hold(service) as held:
             service.signal(signal.SIGTERM)
             until(lambda: is_refused(service), "connections are accepted")
@@ -549,11 +546,9 @@ def test_a_body_on_its_way_is_waited_for(
 
 @both
 @pytest.mark.rule("in-flight")
-def test_slow_requests_are_finished(
-    recipe: str, framework: Subject, workers: int
-) -> None:
+def test_slow_requests_are_finished(framework: Subject, workers: int) -> None:
     """Handlers that are at work are not interrupted."""
-    with start(recipe, framework, GOES, workers=workers) as service:
+    with start(RECIPE, framework, GOES, workers=workers) as service:
         with ExitStack() as stack:
             requests = [
                 stack.enter_context(copying(service, 100)) for _ in range(4)
@@ -621,12 +616,10 @@ def listening(service: Service, clients: int = 1) -> Iterator[list[Stream]]:
 
 
 @pytest.mark.rule("streams-end")
-def test_a_stream_goes_on_through_the_drain(
-    recipe: str, framework: Subject
-) -> None:
+def test_a_stream_goes_on_through_the_drain(framework: Subject) -> None:
     """It is not ended at the signal: its client would come back here."""
     with (
-        start(recipe, framework, STAYS) as service,
+        start(RECIPE, framework, STAYS) as service,
         listening(service) as (stream,),
     ):
         end(service)
@@ -645,17 +638,17 @@ def test_a_stream_can_begin_during_the_drain(draining: Service) -> None:
 @both
 @pytest.mark.rule("streams-end")
 def test_streams_end_with_a_last_event_and_an_end_of_body(
-    recipe: str, framework: Subject, workers: int
+    framework: Subject, workers: int
 ) -> None:
     """A client can tell that nothing was cut off."""
     with (
-        start(recipe, framework, GOES, workers=workers) as service,
-        listening(service, 3) as streams,
+        start(RECIPE, framework, GOES, workers=workers) as service,
     ):
-        service.signal(signal.SIGTERM)
-        for stream in streams:
-            assert "chunked" == stream.chunked
-            assert_ended(stream)
+        with listening(service, 3) as streams:
+            service.signal(signal.SIGTERM)
+            for stream in streams:
+                assert "chunked" == stream.chunked
+                assert_ended(stream)
         assert 0 == status_of(service)
 
 
@@ -673,12 +666,10 @@ def assert_ended(stream: Stream) -> None:
 
 
 @pytest.mark.rule("streams-end")
-def test_a_stream_that_is_quiet_is_ended_too(
-    recipe: str, framework: Subject
-) -> None:
+def test_a_stream_that_is_quiet_is_ended_too(framework: Subject) -> None:
     """The end does not wait for the next event."""
     with (
-        start(recipe, framework, GOES | {"EVENT_SECONDS": 600}) as service,
+        start(RECIPE, framework, GOES | {"EVENT_SECONDS": 600}) as service,
         listening(service) as (stream,),
     ):
         service.signal(signal.SIGTERM)
@@ -698,11 +689,11 @@ def is_readable(stream: Stream) -> bool:
 @both
 @pytest.mark.rule("work-kept")
 def test_work_is_finished_or_handed_back(
-    recipe: str, framework: Subject, workers: int
+    framework: Subject, workers: int
 ) -> None:
     """Each page of each job is printed once, across a restart."""
     sizes = [100, 1, 2, 40]
-    with start(recipe, framework, GOES, workers=workers) as service:
+    with start(RECIPE, framework, GOES, workers=workers) as service:
         paths = [
             ask(service, "POST", "/jobs", {"pages": size}).headers["location"]
             for size in sizes
@@ -726,9 +717,9 @@ def done(service: Service, paths: list[str]) -> int:
 
 
 @pytest.mark.rule("work-kept")
-def test_work_of_the_drain_is_kept(recipe: str, framework: Subject) -> None:
+def test_work_of_the_drain_is_kept(framework: Subject) -> None:
     """What is accepted at the last moment is accepted."""
-    with start(recipe, framework, GOES, workers=2) as service:
+    with start(RECIPE, framework, GOES, workers=2) as service:
         service.signal(signal.SIGTERM)
         paths = []
         while not is_refused(service):
@@ -748,11 +739,9 @@ def test_work_of_the_drain_is_kept(recipe: str, framework: Subject) -> None:
 
 
 @pytest.mark.rule("resources-last")
-def test_the_last_request_still_has_its_resources(
-    recipe: str, framework: Subject
-) -> None:
+def test_the_last_request_still_has_its_resources(framework: Subject) -> None:
     """What ends behind the closed door is counted like the rest."""
-    with start(recipe, framework, GOES) as service:
+    with start(RECIPE, framework, GOES) as service:
         assert 200 == copy(service, 2).status
         with copying(service, 80) as last:
             service.signal(signal.SIGTERM)
@@ -765,10 +754,10 @@ def test_the_last_request_still_has_its_resources(
 @both
 @pytest.mark.rule("resources-last")
 def test_what_a_resource_holds_is_written(
-    recipe: str, framework: Subject, workers: int
+    framework: Subject, workers: int
 ) -> None:
     """Each worker closes what it has opened."""
-    with start(recipe, framework, GOES, workers=workers) as service:
+    with start(RECIPE, framework, GOES, workers=workers) as service:
         for _ in range(30):
             assert 200 == copy(service, 1).status
         assert 30 == usage_of(service)
@@ -776,12 +765,10 @@ def test_what_a_resource_holds_is_written(
 
 
 @pytest.mark.rule("resources-last")
-def test_the_last_piece_of_work_is_waited_for(
-    recipe: str, framework: Subject
-) -> None:
+def test_the_last_piece_of_work_is_waited_for(framework: Subject) -> None:
     """A page that is in print is finished and counted."""
     slow = {"PAGE_SECONDS": 0.5, "DRAIN_SECONDS": 0.1, "DEADLINE_SECONDS": 600}
-    with start(recipe, framework, slow) as service:
+    with start(RECIPE, framework, slow) as service:
         job = ask(service, "POST", "/jobs", {"pages": 1000})
         paths = [job.headers["location"]]
         before = until(lambda: done(service, paths), "nothing is printed")
@@ -818,10 +805,10 @@ def stuck(service: Service, kind: str) -> Iterator[None]:
 @pytest.mark.rule("deadline")
 @pytest.mark.parametrize("kind", ["slow work", "half a body", "half a head"])
 def test_the_deadline_holds_against_what_is_stuck(
-    recipe: str, framework: Subject, kind: str
+    framework: Subject, kind: str
 ) -> None:
     """It ends, cleanly; and what was done before is not lost."""
-    with start(recipe, framework, HURRIES) as service:
+    with start(RECIPE, framework, HURRIES) as service:
         assert 200 == copy(service, 2).status
         with stuck(service, kind):
             service.signal(signal.SIGTERM)
@@ -830,11 +817,9 @@ def test_the_deadline_holds_against_what_is_stuck(
 
 
 @pytest.mark.rule("deadline")
-def test_the_deadline_holds_with_two_workers(
-    recipe: str, framework: Subject
-) -> None:
+def test_the_deadline_holds_with_two_workers(framework: Subject) -> None:
     """One worker that is stuck keeps nobody."""
-    with start(recipe, framework, HURRIES, workers=2) as service:
+    with start(RECIPE, framework, HURRIES, workers=2) as service:
         before = service.pids()
         with stuck(service, "slow work"):
             service.signal(signal.SIGTERM)
@@ -844,10 +829,10 @@ def test_the_deadline_holds_with_two_workers(
 
 @pytest.mark.rule("deadline")
 def test_the_deadline_holds_against_a_process_that_hangs(
-    recipe: str, framework: Subject
+    framework: Subject,
 ) -> None:
     """A worker that does nothing at all is ended for it."""
-    with start(recipe, framework, HURRIES) as service:
+    with start(RECIPE, framework, HURRIES) as service:
         before = service.pids()
         for worker in before[1:]:
             os.kill(worker, signal.SIGSTOP)
@@ -862,10 +847,10 @@ def test_the_deadline_holds_against_a_process_that_hangs(
 @pytest.mark.rule("second-signal")
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_a_second_signal_ends_the_drain(
-    recipe: str, framework: Subject, first: int, second: int
+    framework: Subject, first: int, second: int
 ) -> None:
     """Whoever asks twice does not want to wait."""
-    with start(recipe, framework, STAYS, workers=2) as service:
+    with start(RECIPE, framework, STAYS, workers=2) as service:
         before = service.pids()
         with hold(service), listening(service):
             end(service, number=first)
@@ -876,10 +861,10 @@ def test_a_second_signal_ends_the_drain(
 
 @pytest.mark.rule("second-signal")
 def test_a_second_signal_ends_the_wait_for_requests(
-    recipe: str, framework: Subject
+    framework: Subject,
 ) -> None:
     """Nor behind the closed door."""
-    with start(recipe, framework, GOES) as service, hold(service):
+    with start(RECIPE, framework, GOES) as service, hold(service):
         service.signal(signal.SIGTERM)
         until(lambda: is_refused(service), "connections are accepted")
         service.signal(signal.SIGTERM)
@@ -890,9 +875,9 @@ def test_a_second_signal_ends_the_wait_for_requests(
 
 
 @pytest.mark.rule("either-signal")
-def test_an_interrupt_drains_too(recipe: str, framework: Subject) -> None:
+def test_an_interrupt_drains_too(framework: Subject) -> None:
     """SIGINT makes unready, drains, finishes and ends with 0."""
-    with start(recipe, framework, GOES) as service:
+    with start(RECIPE, framework, GOES) as service:
         with copying(service, 80) as last:
             service.signal(signal.SIGINT)
             until(lambda: is_no_more_ready(service), "readiness stays")
@@ -917,10 +902,10 @@ def to_all(service: Service, number: int) -> None:
 @pytest.mark.rule("either-signal")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_to_the_whole_group_is_one_signal(
-    recipe: str, framework: Subject, number: int, workers: int
+    framework: Subject, number: int, workers: int
 ) -> None:
     """Ctrl-C reaches every process: that is no second signal."""
-    with start(recipe, framework, STAYS, workers=workers) as service:
+    with start(RECIPE, framework, STAYS, workers=workers) as service:
         with hold(service) as held:
             end(service, to_all, number)
             for _ in range(20):
@@ -931,10 +916,10 @@ def test_a_signal_to_the_whole_group_is_one_signal(
 @pytest.mark.rule("either-signal")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_to_the_whole_group_ends_it_cleanly(
-    recipe: str, framework: Subject, number: int
+    framework: Subject, number: int
 ) -> None:
     """It drains once, and nothing that was done is lost."""
-    with start(recipe, framework, GOES, workers=2) as service:
+    with start(RECIPE, framework, GOES, workers=2) as service:
         for _ in range(10):
             assert 200 == copy(service, 1).status
         to_all(service, number)
@@ -949,10 +934,10 @@ def test_a_signal_to_the_whole_group_ends_it_cleanly(
 @pytest.mark.rule("clean-exit")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_it_ends_with_nothing_left(
-    recipe: str, framework: Subject, number: int, workers: int
+    framework: Subject, number: int, workers: int
 ) -> None:
     """Status 0, no process, no trace; and the port is free at once."""
-    with start(recipe, framework, GOES, workers=workers) as service:
+    with start(RECIPE, framework, GOES, workers=workers) as service:
         before = service.pids()
         assert 200 == copy(service, 1).status
         service.signal(number)
