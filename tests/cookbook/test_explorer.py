@@ -371,5 +371,7 @@ def test_paper_shows_what_is_folded(visit: Open) -> None:
 def test_axe_finds_nothing(visit: Open, kind: str, theme: str) -> None:
     """No page kind has a violation of the rules for access."""
     page = visit(KINDS[kind], color_scheme=theme, reduced_motion="reduce")
-    found = axe.Axe().run(page)
+    # The themes have the same markup: they differ in colours alone.
+    only = {"runOnly": ["color-contrast"]} if theme == "dark" else None
+    found = axe.Axe().run(page, options=only)
     assert 0 == found.violations_count, found.generate_report()
