@@ -372,6 +372,12 @@ def test_axe_finds_nothing(visit: Open, kind: str, theme: str) -> None:
     """No page kind has a violation of the rules for access."""
     page = visit(KINDS[kind], color_scheme=theme, reduced_motion="reduce")
     # The themes have the same markup: they differ in colours alone.
+    if kind == "words":
+        # Thousands of lines that are one: some of them are enough.
+        page.evaluate(
+            "document.querySelectorAll('.letters section:nth-child(n+4)')"
+            ".forEach((section) => section.remove())"
+        )
     only = {"runOnly": ["color-contrast"]} if theme == "dark" else None
     found = axe.Axe().run(page, options=only)
     assert 0 == found.violations_count, found.generate_report()
