@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cookbook.book import Book, Planned, Recipe, Shelf
+from cookbook.equivalents import file_of
 from cookbook.names import UnknownName, listing, spell
 from cookbook.terminal import (
     ACCENT,
@@ -80,6 +81,9 @@ def ways_on(book: Book) -> list[Line]:
             ways[f"cookbook compare {slug} {pair}"] = "two, rule by rule"
         for symptom in recipe.symptoms[:1]:
             ways[f'cookbook search "{symptom}"'] = "by what went wrong"
+    if file_of(book).is_file():
+        ways["cookbook equivalents"] = "what a word is called elsewhere"
+    ways["cookbook serve"] = "all of it as pages, in a browser"
     ways["cookbook --help"] = "every command"
     indent = max(map(len, ways)) + 3
     return [

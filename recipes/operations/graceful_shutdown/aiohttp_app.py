@@ -99,20 +99,27 @@ async def get_usage(request: web.Request) -> web.Response:
     return web.json_response({"pages": read_usage(SHOP_FOLDER)})
 
 
-@routes.get("/events", allow_head=False)
+@routes.get("/events")
 async def get_events(request: web.Request) -> web.StreamResponse:
     """Stream how many jobs wait, until the worker ends."""
     shop = request.app[SHOP]
     response = web.StreamResponse()
     response.content_type = "text/event-stream"
     await response.prepare(request)
+    # To HEAD, what is written would be taken for the next answer.
+    if request.method == "GET":
+        await write_events(response, shop)
+    return response
+
+
+async def write_events(response: web.StreamResponse, shop: Shop) -> None:
+    """Write an event now and then; the last one says that it is."""
     await send_event(response, "waiting", shop)
     # rule: streams-end
     while not await set_within(shop.closing, EVENT_SECONDS):
         await send_event(response, "waiting", shop)
     # rule: streams-end
     await send_event(response, "bye", shop)
-    return response
 
 
 async def send_event(
@@ -146,13 +153,13 @@ async def close_connection(
 
 
 def post_worker_init(worker: Any) -> None:
-    """Drain at SIGTERM; Ctrl-C is for gunicorn's master."""
+    """Have a signal drain the shop."""
     # aiohttp waits for handlers, and then as long for those it cancels.
     # rule: deadline
     worker.cfg.set("graceful_timeout", max(1, LAST_SECONDS // 2))
     worker.loop.add_signal_handler(signal.SIGTERM, begin_drain, worker)
     # rule: either-signal
-    worker.loop.add_signal_handler(signal.SIGINT, lambda: None)
+    worker.loop.add_signal_handler(signal.SIGINT, begin_drain, worker)
 
 
 def begin_drain(worker: Any) -> None:

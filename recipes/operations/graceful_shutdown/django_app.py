@@ -21,11 +21,7 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.urls import path
-from django.views.decorators.http import (
-    require_GET,
-    require_POST,
-    require_safe,
-)
+from django.views.decorators.http import require_POST, require_safe
 from pydantic import BaseModel, ConfigDict, Field
 
 from frameworks.django.config import configure
@@ -115,12 +111,12 @@ def get_usage(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"pages": read_usage(SHOP_FOLDER)})
 
 
-@require_GET
+@require_safe
 def get_events(request: HttpRequest) -> StreamingHttpResponse:
     """Stream how many jobs wait, until the worker ends."""
-    return StreamingHttpResponse(
-        write_events(SHOP), content_type="text/event-stream"
-    )
+    # The server reads what it does not send: to HEAD, without end.
+    events = write_events(SHOP) if request.method == "GET" else ()
+    return StreamingHttpResponse(events, content_type="text/event-stream")
 
 
 def write_events(shop: Shop) -> Iterator[str]:
@@ -147,13 +143,13 @@ def print_jobs(shop: Shop) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Open the shop; SIGTERM drains it, and Ctrl-C is for the master."""
+    """Open the shop, and have a signal drain it."""
     SHOP.printer = begin(print_jobs, SHOP)
     # rule: deadline
     worker.cfg.set("graceful_timeout", LAST_SECONDS)
     signal.signal(signal.SIGTERM, lambda *_: begin_drain(worker))
     # rule: either-signal
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: begin_drain(worker))
 
 
 def begin_drain(worker: Any) -> None:

@@ -180,7 +180,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def take_signals(shop: Shop) -> None:
-    """Drain at SIGTERM; Ctrl-C is for gunicorn's master."""
+    """Have a signal drain the shop, before uvicorn hears of it."""
     # No signal reaches the thread that a test client has for this.
     if current_thread() is not main_thread():
         return
@@ -188,7 +188,7 @@ def take_signals(shop: Shop) -> None:
     finish = signal.getsignal(signal.SIGTERM)
     loop.add_signal_handler(signal.SIGTERM, begin_drain, shop, finish)
     # rule: either-signal
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop.add_signal_handler(signal.SIGINT, begin_drain, shop, finish)
 
 
 def begin_drain(shop: Shop, finish: Any) -> None:

@@ -133,14 +133,14 @@ def print_jobs(shop: Shop) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Open the shop; SIGTERM drains it, and Ctrl-C is for the master."""
+    """Open the shop, and have a signal drain it."""
     shop = shop_of(worker)
     shop.printer = begin(print_jobs, shop)
     # rule: deadline
     worker.cfg.set("graceful_timeout", LAST_SECONDS)
     signal.signal(signal.SIGTERM, lambda *_: begin_drain(worker, shop))
     # rule: either-signal
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: begin_drain(worker, shop))
 
 
 def begin_drain(worker: Any, shop: Shop) -> None:
