@@ -94,6 +94,12 @@ class Concept:
             table.optional_text("recipe"),
         )
 
+    @property
+    def said(self) -> str:
+        """All that is said of it, in small letters, to look for words in."""
+        own = (f"{e.name} {e.note or ''}" for e in self.equivalents.values())
+        return " ".join([self.title, *self.words, *own]).lower()
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -36,7 +36,7 @@ def serve(
     folder.mkdir(parents=True, exist_ok=True)
     pairs = dict(split(text) for text in settings)
     subject = Subject(framework.name, settings=pairs)
-    env = environment(recipe, subject, folder, {}, workers, None)
+    env = environment(book, recipe, subject, folder, {}, workers, None)
     env["PORT"] = str(port)
     command = line_of(recipe, framework, port, workers, dev=dev)
     launch = Launch(command, env, book.root, folder / "log")

@@ -111,11 +111,18 @@ class Guard:
         atexit.register(self.close)
 
     def note(self, word: str, about: object) -> None:
-        """Tell what to `kill` or to `remove`, or to `spare` after all."""
+        """Tell what to `kill` or to `remove`, or to `spare` after all.
+
+        What nobody guards any more is killed at once.
+        """
         assert self._popen.stdin is not None
-        with contextlib.suppress(BrokenPipeError, ValueError):
+        try:
             self._popen.stdin.write(f"{word} {about}\n".encode())
             self._popen.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            if word == "kill":
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(int(str(about)), signal.SIGKILL)
 
     def close(self) -> None:
         """End the guard; what was not spared is ended with it."""

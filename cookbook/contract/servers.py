@@ -116,6 +116,7 @@ def with_log(text: str, log: Path) -> str:
 class Plan:
     """All that the instances of one service have in common."""
 
+    book: Book
     recipe: Recipe
     subject: Subject
     env: Mapping[str, str]
@@ -164,13 +165,13 @@ class Plan:
     def root(self) -> Path:
         """The folder that the server runs in."""
         if self.subject.is_ours:
-            return self.subject.tree or Book.load().root
+            return self.subject.tree or self.book.root
         return Path.cwd()
 
     @property
     def framework(self) -> Framework:
         """The framework of an implementation of ours."""
-        return Book.load().framework(self.subject.name)
+        return self.book.framework(self.subject.name)
 
     @property
     def serve(self) -> Serve | None:
@@ -223,7 +224,7 @@ class Plan:
         """How a process is made."""
         if not self.subject.is_ours:
             return launch_plainly
-        python = python_for(self.framework, Book.load().home)
+        python = python_for(self.framework, self.book.home)
         if self.subject.plainly:
             return lambda launch, listener: launch_plainly(
                 with_scripts_of(python, launch), listener
@@ -249,6 +250,7 @@ def with_scripts_of(python: Path, launch: Launch) -> Launch:
 
 
 def environment(
+    book: Book,
     recipe: Recipe,
     subject: Subject,
     folder: Path,
@@ -276,7 +278,7 @@ def environment(
         "SEED": str(DEFAULT_SEED if seed is None else seed),
     }
     if subject.is_ours:
-        env["PYTHONPATH"] = str(subject.tree or Book.load().root)
+        env["PYTHONPATH"] = str(subject.tree or book.root)
     for knob in recipe.knobs:
         if knob.type == "secret":
             env[knob.env] = secrets.token_hex(32)

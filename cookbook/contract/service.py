@@ -116,7 +116,10 @@ class Service:
 
     def wait(self, deadline: float) -> int:
         """Wait for the exit status; `TimeoutError` after the deadline."""
-        return self.server.process.wait(deadline)
+        try:
+            return self.server.process.wait(deadline)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.last_words()}") from None
 
     def restart(self) -> None:
         """Stop with SIGTERM, or find it ended; start on the same port."""
@@ -175,6 +178,10 @@ class Service:
         # On a busy machine the server may have hung up by now.
         return 0
 
+    def last_words(self) -> str:
+        """Read the end of what the server has written."""
+        return "\n".join(self.log().splitlines()[-LAST_WORDS:])
+
     def obituary(self) -> str:
         """Say how the service has ended, or that it is deaf; else nothing."""
         if self._server is not None:
@@ -183,8 +190,8 @@ class Service:
                 code = self._server.process.wait(0.5)
             except TimeoutError:
                 return ""
-            log = "\n".join(self.log().splitlines()[-LAST_WORDS:])
-            return f"the service ended with status {code}\n{log}".strip()
+            said = self.last_words()
+            return f"the service ended with status {code}\n{said}".strip()
         try:
             with make_client(self.url, min(self._deadline, 5)) as client:
                 client.get("/")
@@ -261,17 +268,20 @@ def start(
     workers: int = 1,
     instances: int = 1,
     seed: int | None = None,
+    book: Book | None = None,
 ) -> Iterator[Service]:
     """Start a service, give it to the test, and leave nothing behind.
 
     `knobs` are settings by name (`None`: not set at all), `seed` is how
     many rows there are at the start. A service known only by its URL is
     taken as it is: a test that asks for more is left as not checked.
+    `book` is the one that it is of, where not that of the tool.
     """
     subject = framework
     if isinstance(subject, str):
         subject = Subject(subject)
-    described = Book.load().recipe(recipe)
+    book = book or Book.load()
+    described = book.recipe(recipe)
     if subject.url is not None:
         if knobs or workers > 1 or instances > 1 or seed is not None:
             pytest.skip("not checked: needs to start the service itself")
@@ -286,9 +296,9 @@ def start(
             temporary_folder("cookbook-", in_memory())
         )
         env = environment(
-            described, subject, folder, knobs or {}, workers, seed
+            book, described, subject, folder, knobs or {}, workers, seed
         )
-        plan = Plan(described, subject, env, folder, workers)
+        plan = Plan(book, described, subject, env, folder, workers)
         plan.prepare()
         services = []
         for number in range(instances):

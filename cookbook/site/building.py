@@ -11,9 +11,10 @@ from cookbook.names import WrongUse
 from cookbook.results import digest, hashes
 from cookbook.site import formats
 from cookbook.site.links import raw_at, recipe_at, shown, source_at
-from cookbook.site.pages import Site, pages
+from cookbook.site.pages import pages
 from cookbook.site.recipe import pages_of
 from cookbook.site.rendering import HERE, Page
+from cookbook.site.site import Site
 from cookbook.terminal import FAINT, PLAIN, Screen
 from cookbook.trials import known
 
@@ -24,10 +25,22 @@ MARK = ".cookbook-site"
 
 
 class Builder:
-    """Writes the site into a folder, and again what has changed of it."""
+    """Writes the site into a folder, and again what has changed of it.
 
-    def __init__(self, out: Path, *, url: str = "", base: str = "/") -> None:
+    `serves` says that recipes can be tried; `site` is what was last built.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        url: str = "",
+        base: str = "/",
+        serves: bool = False,
+    ) -> None:
         self.out = out
+        self.site: Site | None = None
+        self._serves = serves
         self._url = url and f"{url.rstrip('/')}/"
         self._base = base if base.endswith("/") else f"{base}/"
         self._recipes: dict[str, tuple[str, Files]] = {}
@@ -43,8 +56,10 @@ class Builder:
     def write(self, book: Book) -> int:
         """Write every page that is new or changed; count them all."""
         prepare(self.out)
-        files = self._files(Site(book, self._url, self._base))
+        site = Site(book, self._url, self._base, serves=self._serves)
+        files = self._files(site)
         self._write(files)
+        self.site = site
         return sum(name.endswith(".html") for name in files)
 
     def _files(self, site: Site) -> Files:

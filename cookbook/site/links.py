@@ -44,6 +44,11 @@ def diff_at(slug: str, one: str, other: str) -> str:
     return f"{recipe_at(slug)}diff/{one}-{other}/"
 
 
+def try_at(slug: str) -> str:
+    """Tell where a recipe is tried, where the explorer is served."""
+    return f"{recipe_at(slug)}try/"
+
+
 def raw_at(recipe: Recipe, file: Path) -> str:
     """Tell where a file of a recipe lies as it is."""
     return recipe_at(recipe.slug) + file.relative_to(recipe.folder).as_posix()

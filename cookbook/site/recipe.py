@@ -28,9 +28,9 @@ from cookbook.site.links import (
     topic_at,
 )
 from cookbook.site.mistakes import Mistake, mistakes
-from cookbook.site.pages import Site
 from cookbook.site.prose import Section, Writer, by_hand, sections
 from cookbook.site.rendering import Page
+from cookbook.site.site import Site
 from cookbook.site.wholes import diff, levels
 
 

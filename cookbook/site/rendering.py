@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cookbook.sections import domain
+from cookbook.site.code import styled
 from cookbook.site.links import relative
 
 HERE = Path(__file__).parent
@@ -71,6 +72,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters |= {
+        "styled": styled,
         "ticked": ticked,
         "wbr": breakable,
         "domain": domain,

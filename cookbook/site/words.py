@@ -1,15 +1,15 @@
 """An index of words: every one by which something can be found."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from cookbook.book import Book
-from cookbook.site.concepts import Concept
+from cookbook.equivalents import NOTHING, Concept
 from cookbook.site.links import recipe_at, topic_at
 
 type Entries = dict[str, list[tuple[str, str, str]]]
 
 
-def index(book: Book, concepts: list[Concept]) -> Entries:
+def index(book: Book, concepts: Sequence[Concept]) -> Entries:
     """Group what can be found by its first letter: word, what, where."""
     found = sorted(
         set(known(book, concepts)), key=lambda entry: entry[0].lower()
@@ -24,7 +24,7 @@ def index(book: Book, concepts: list[Concept]) -> Entries:
 
 
 def known(
-    book: Book, concepts: list[Concept]
+    book: Book, concepts: Sequence[Concept]
 ) -> Iterator[tuple[str, str, str]]:
     """List every word, what it belongs to, and where that is."""
     for recipe in book.recipes.values():
@@ -48,9 +48,9 @@ def words_of(book: Book, concept: Concept) -> Iterator[tuple[str, str, str]]:
     """List the words of a concept."""
     at = f"equivalents/#{concept.id}"
     yield concept.title, "equivalents", at
-    for name in concept.names:
-        if name.name:
-            title = book.frameworks[name.framework].title
-            yield name.name, f"{concept.title}, {title}", at
+    for framework, found in concept.equivalents.items():
+        if found.name != NOTHING:
+            title = book.frameworks[framework].title
+            yield found.name, f"{concept.title}, {title}", at
     for word in concept.words:
         yield word, concept.title, at

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -68,16 +69,27 @@ async def read_json[Model: BaseModel](
     request: web.Request, model: type[Model]
 ) -> Model:
     """Read the body as a model has it; it has to be called JSON."""
+    return fill(model, await load_json(request))
+
+
+async def load_json(request: web.Request) -> Any:
+    """Read the body, whatever JSON it is; it has to be called so."""
     # rule: preflight-forced
     if not JSON_TYPE.fullmatch(request.content_type):
         raise web.HTTPUnsupportedMediaType
     try:
         # `request.json()` would follow a charset that the client names.
-        return model.model_validate(strict_json.loads(await request.read()))
-    except ValidationError as error:
-        raise BodyError(error) from None
+        return strict_json.loads(await request.read())
     except (ValueError, ConnectionError, web.RequestPayloadError):
         raise web.HTTPBadRequest from None
+
+
+def fill[Model: BaseModel](model: type[Model], document: Any) -> Model:
+    """Make a model of what a client has sent."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise BodyError(error) from None
 
 
 @web.middleware

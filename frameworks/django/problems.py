@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
@@ -137,15 +138,26 @@ def read_json[Model: BaseModel](
     request: HttpRequest, model: type[Model]
 ) -> Model:
     """Read the body as a model has it; it has to be called JSON."""
+    return fill(model, load_json(request))
+
+
+def load_json(request: HttpRequest) -> Any:
+    """Read the body, whatever JSON it is; it has to be called so."""
     # rule: preflight-forced
     if not is_json(request.content_type or ""):
         raise ProblemError(415)
     try:
-        return model.model_validate(strict_json.loads(request.body))
-    except ValidationError as error:
-        raise BodyError(error) from None
+        return strict_json.loads(request.body)
     except ValueError:
         raise ProblemError(400, "The body is not JSON.") from None
+
+
+def fill[Model: BaseModel](model: type[Model], document: Any) -> Model:
+    """Make a model of what a client has sent."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise BodyError(error) from None
 
 
 def is_json(media_type: str) -> bool:

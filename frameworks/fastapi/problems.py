@@ -1,6 +1,7 @@
 """Problem documents by FastAPI's own exception handlers."""
 
 import logging
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from shared.problems import (
     json_pointer,
     problem_document,
 )
+
+JSON_TYPE = re.compile(r"application/([^/]+\+)?json", re.IGNORECASE)
 
 
 class QueryError(RequestValidationError):
@@ -53,6 +56,13 @@ class StrictRoute(APIRoute):
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly
+
+
+def require_json(request: Request) -> None:
+    """Refuse what is not called JSON, before anything is looked up."""
+    media_type = request.headers.get("Content-Type", "").partition(";")[0]
+    if not JSON_TYPE.fullmatch(media_type.strip()):
+        raise HTTPException(415)
 
 
 def register_problems(app: FastAPI) -> None:

@@ -17,7 +17,7 @@ from playwright.sync_api import sync_playwright
 
 from cookbook.book import Book
 from cookbook.site.building import Builder
-from cookbook.site.serving import listening
+from cookbook.site.handler import listening
 
 PICTURES = Path(__file__).parents[2] / "cookbook" / "pictures"
 WIDTH, HEIGHT = 1280, 800
@@ -35,8 +35,9 @@ def main() -> int:
         print("Chromium is not on this machine.", file=sys.stderr)
         return 1
     with TemporaryDirectory() as folder:
-        Builder(Path(folder)).build(Book.load())
-        with listening(Path(folder), 0) as server:
+        builder = Builder(Path(folder))
+        builder.build(Book.load())
+        with listening(builder, 0) as server:
             threading.Thread(target=server.serve_forever).start()
             try:
                 take(f"http://127.0.0.1:{server.server_port}/", chromium)

@@ -9,9 +9,17 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import httpx2
+import psutil
 import pytest
 
-from cookbook.contract import Played, Service, Subject, play, start
+from cookbook.contract import (
+    Played,
+    Service,
+    Subject,
+    play,
+    start,
+    until,
+)
 
 pytestmark = pytest.mark.rule("manners")
 
@@ -325,7 +333,19 @@ def test_a_signal_ends_the_service_promptly_and_cleanly(
     """After SIGTERM or SIGINT it closes its port and exits with 0."""
     with start(recipe, framework) as service:
         first = service.examples[0]
-        service.request(first.method, first.path)
+
+        def is_settled() -> bool:
+            """Tell that no thread was started for the newest request.
+
+            gunicorn's worker ends its threads in the signal's handler: if
+            it was about to start one, it waits for itself, until its
+            master kills it after 30 seconds.
+            """
+            before = threads_of(service)
+            service.request(first.method, first.path)
+            return before == threads_of(service)
+
+        until(is_settled, "each request starts a thread")
         service.signal(number)
         status = service.wait(20)
         by_signal = service.differs("exit-by-signal") is not None
@@ -334,6 +354,12 @@ def test_a_signal_ends_the_service_promptly_and_cleanly(
         assert "Traceback" not in service.log()
         with pytest.raises(httpx2.TransportError):
             service.request(first.method, first.path)
+
+
+def threads_of(service: Service) -> int:
+    """Count the threads of all processes of a service."""
+    found = map(psutil.Process, service.pids())
+    return sum(process.num_threads() for process in found)
 
 
 def test_it_starts_as_its_readme_says(service: Service) -> None:

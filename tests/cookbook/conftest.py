@@ -2,8 +2,10 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+from threading import Thread
 from time import monotonic
 
 import psutil
@@ -11,6 +13,8 @@ import pytest
 
 from cookbook.book import Book
 from cookbook.cli import run
+from cookbook.site.building import Builder
+from cookbook.site.handler import listening
 
 ROOT = Path(__file__).parents[2]
 
@@ -271,6 +275,123 @@ SERVED_BOOK = {
 }
 
 
+TRIED_SERVER = """
+import gzip
+import os
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+
+NUMBERS = count(1)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        length = int(self.headers.get("Content-Length", 0))
+        said = self.rfile.read(length).decode()
+        path, _, query = self.path.partition("?")
+        if path == "/end":
+            os._exit(3)
+        if path == "/deaf":
+            self.close_connection = True
+            return
+        self.send_response({"/odd": 299, "/none": 404}.get(path, 200))
+        self.send_header("X-Greeting", "GREETING")
+        self.send_header("Set-Cookie", "a=1")
+        self.send_header("Set-Cookie", "b=2")
+        # Whoever waits for it to start asks for the root.
+        number = next(NUMBERS) if path != "/" else 0
+        body = b'{"number": %d, "said": "GREETING <b>"}' % number
+        kind = "application/json"
+        if path == "/echo":
+            kind, body = "text/plain", f"{self.path} {said}".encode()
+        elif path == "/long":
+            kind, body = "text/plain", b"x" * 200_000
+        elif path == "/zipped":
+            self.send_header("Content-Encoding", "gzip")
+            body = gzip.compress(body)
+        elif path == "/torn":
+            body = b"not JSON"
+        self.send_header("Content-Type", kind)
+        if path == "/forever":
+            self.close_connection = True
+            self.end_headers()
+            while True:
+                self.wfile.write(b"data: again\\n")
+                self.wfile.flush()
+        more = 10 if path == "/broken" else 0
+        self.close_connection = bool(more)
+        self.send_header("Content-Length", str(len(body) + more))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        print("asked for", self.path)
+
+
+def prepare():
+    pass
+
+
+if __name__ == "__main__":
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+    server.serve_forever()
+"""
+
+TRIED_RECIPE = """
+title = "Greeting"
+sentence = "Say hello to whoever comes."
+canon = ["1.1"]
+
+[[rules]]
+id = "polite"
+text = "A greeting has a name in it."
+
+[[examples]]
+id = "hello"
+rule = "polite"
+method = "GET"
+path = "/hello"
+status = 200
+capture = { number = "/number" }
+
+[[examples]]
+id = "again"
+rule = "polite"
+method = "POST"
+path = "/echo?{number}"
+status = 200
+headers = { Content-Type = "application/json" }
+body = { number = "{number}", once = "{unique}" }
+"""
+
+
+@pytest.fixture
+def tried_book(write_book: Callable[..., Book]) -> Book:
+    """A book of three servers of the library: one does not start."""
+    files: dict[str, str | None] = {
+        "pyproject.toml": "",
+        "recipes/first/greet/recipe.toml": TRIED_RECIPE,
+        "shared/lines.py": None,
+    }
+    for name, title, says in (
+        ("flask", "Flask", "Hello"),
+        ("django", "Django", "Good day"),
+        ("litestar", "Litestar", "Hello"),
+    ):
+        room = LIBRARY.replace("The library", title)
+        app = TRIED_SERVER.replace("GREETING", says)
+        if name == "litestar":
+            app = app.replace("    pass", '    sys.exit("No <b>, no hello")')
+        files[f"frameworks/{name}/framework.toml"] = room
+        files[f"recipes/first/greet/{name}_app.py"] = app
+    return write_book(files)
+
+
 @pytest.fixture
 def write_book(tmp_path: Path) -> Callable[..., Book]:
     """Write the small book, some of its files changed; `None` leaves out."""
@@ -307,6 +428,19 @@ def served_book(
     forget_contracts()
     yield write
     forget_contracts()
+
+
+@contextmanager
+def exploring(builder: Builder) -> Iterator[str]:
+    """Serve what was built as `cookbook serve` does; gives the address."""
+    with listening(builder, 0) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def forget_contracts() -> None:

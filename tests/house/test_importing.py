@@ -21,7 +21,9 @@ SECRETS = [
 
 def settings(slug: str, name: str, folder: Path) -> dict[str, str]:
     """Make the environment that a recipe is served in."""
-    return environment(BOOK.recipe(slug), Subject(name), folder, {}, 1, 0)
+    return environment(
+        BOOK, BOOK.recipe(slug), Subject(name), folder, {}, 1, 0
+    )
 
 
 def run(

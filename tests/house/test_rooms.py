@@ -51,7 +51,7 @@ def test_what_a_room_shows_runs(name: str, tmp_path: Path) -> None:
     snippets = SNIPPET.findall(room(name))
     assert snippets
     recipe = BOOK.recipe("pagination")
-    env = environment(recipe, Subject(name), tmp_path, {}, 1, 30)
+    env = environment(BOOK, recipe, Subject(name), tmp_path, {}, 1, 30)
     for snippet in snippets:
         done = subprocess.run(
             [sys.executable, "-W", "error::SyntaxWarning", "-c", snippet],

@@ -35,7 +35,7 @@ def served(slug: str, name: str, folder: Path) -> list[str]:
     recipe = BOOK.recipe(slug)
     asked = subprocess.run(
         [sys.executable, ASK, name, recipe.module(name)],
-        env=environment(recipe, Subject(name), folder, {}, 1, 0),
+        env=environment(BOOK, recipe, Subject(name), folder, {}, 1, 0),
         cwd=folder,
         capture_output=True,
         text=True,

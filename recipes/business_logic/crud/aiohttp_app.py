@@ -20,7 +20,12 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from frameworks.aiohttp.problems import answer_problems, read_json
+from frameworks.aiohttp.problems import (
+    answer_problems,
+    fill,
+    load_json,
+    read_json,
+)
 from shared import goods
 from shared.database import async_url, sync_url
 from shared.preconditions import is_match, strong_tag
@@ -179,10 +184,12 @@ class ProductView(web.View):
 
     async def put(self) -> web.Response:
         """Replace a product as a whole."""
+        # What is no JSON is refused whatever the version.
+        # rule: precondition
+        body = await load_json(self.request)
         product = await find_product(self.request)
         found = check_version(self.request, product)
-        product_input = await read_json(self.request, ProductInput)
-        values = product_input.model_dump()
+        values = fill(ProductInput, body).model_dump()
         product = await save_product(self.request[SESSION], found, values)
         headers = {
             # rule: shown
@@ -192,13 +199,14 @@ class ProductView(web.View):
 
     async def patch(self) -> web.Response:
         """Merge a patch into a product."""
-        product = await find_product(self.request)
-        found = check_version(self.request, product)
         # rule: merged
         if self.request.content_type.lower() != goods.MERGE_PATCH:
             refuse_patch()
-        patch = await read_json(self.request, ProductPatch)
-        values = patch.model_dump(
+        # rule: precondition
+        body = await load_json(self.request)
+        product = await find_product(self.request)
+        found = check_version(self.request, product)
+        values = fill(ProductPatch, body).model_dump(
             # rule: merged
             exclude_unset=True
         )

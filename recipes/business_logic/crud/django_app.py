@@ -24,6 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from frameworks.django.config import configure
 from frameworks.django.problems import (
     ProblemError,
+    fill,
+    load_json,
     problem_response,
     read_json,
 )
@@ -194,9 +196,12 @@ class ProductView(View):
 
     def put(self, request: HttpRequest, product_id: int) -> HttpResponse:
         """Replace a product as a whole."""
+        # What is no JSON is refused whatever the version.
+        # rule: precondition
+        body = load_json(request)
         product = find_product(product_id)
         found = check_version(request, product)
-        values = read_json(request, ProductInput).model_dump()
+        values = fill(ProductInput, body).model_dump()
         product = save_product(product, found, values)
         headers = {
             # rule: shown
@@ -206,12 +211,14 @@ class ProductView(View):
 
     def patch(self, request: HttpRequest, product_id: int) -> HttpResponse:
         """Merge a patch into a product."""
-        product = find_product(product_id)
-        found = check_version(request, product)
         # rule: merged
         if request.content_type != goods.MERGE_PATCH:
             return refuse_patch()
-        values = read_json(request, ProductPatch).model_dump(
+        # rule: precondition
+        body = load_json(request)
+        product = find_product(product_id)
+        found = check_version(request, product)
+        values = fill(ProductPatch, body).model_dump(
             # rule: merged
             exclude_unset=True
         )

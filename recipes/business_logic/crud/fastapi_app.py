@@ -29,7 +29,11 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from frameworks.fastapi.problems import StrictRoute, register_problems
+from frameworks.fastapi.problems import (
+    StrictRoute,
+    register_problems,
+    require_json,
+)
 from shared import goods
 from shared.database import async_url, sync_url
 from shared.preconditions import is_match, strong_tag
@@ -181,7 +185,13 @@ async def get_product(product: Found, response: Response) -> Product:
     return product
 
 
-@products.put("/products/{product_id}", response_model=ProductOutput)
+@products.put(
+    "/products/{product_id}",
+    response_model=ProductOutput,
+    # Before the precondition, which counts for what could be done.
+    # rule: precondition
+    dependencies=[Depends(require_json)],
+)
 async def replace_product(
     product_input: ProductInput,
     found: AsFound,

@@ -148,9 +148,11 @@ class ProductView(MethodView):
 
     def put(self, product_id: int) -> ResponseReturnValue:
         """Replace a product as a whole."""
+        # What is no JSON is refused whatever the version.
+        # rule: precondition
+        body = request.get_json()
         found = check_version(find_product(product_id))
-        values = ProductInput().load(request.get_json())
-        product = save_product(found, values)
+        product = save_product(found, ProductInput().load(body))
         headers = {
             # rule: shown
             "Content-Location": path_of(product),
@@ -159,15 +161,17 @@ class ProductView(MethodView):
 
     def patch(self, product_id: int) -> ResponseReturnValue:
         """Merge a patch into a product."""
-        found = check_version(find_product(product_id))
         # rule: merged
         if request.mimetype != goods.MERGE_PATCH:
             refuse_patch()
+        # rule: precondition
+        body = request.get_json()
+        found = check_version(find_product(product_id))
         schema = ProductInput(
             # rule: merged
             partial=True
         )
-        product = save_product(found, schema.load(request.get_json()))
+        product = save_product(found, schema.load(body))
         headers = {
             # rule: shown
             "Content-Location": path_of(product),

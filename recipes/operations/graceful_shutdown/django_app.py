@@ -6,10 +6,10 @@ Idiom: the module is the project, and gunicorn's configuration too.
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from threading import Event, Timer
+from threading import Event, Timer, local
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler
@@ -24,7 +24,7 @@ from django.urls import path
 from django.views.decorators.http import require_POST, require_safe
 from pydantic import BaseModel, ConfigDict, Field
 
-from frameworks.django.config import configure
+from frameworks.django.config import SETTINGS, configure
 from frameworks.django.problems import problem_response, read_json
 from frameworks.django.wsgi import Handler
 from shared.copy_shop import DRAINING, Meter, Spool, read_usage, write_event
@@ -44,7 +44,14 @@ when_ready = count_signals
 # What a worker has, when its drain is over.
 LAST_SECONDS = max(1, int(DEADLINE_SECONDS - DRAIN_SECONDS - 1))
 
-configure(__name__, "sqlite://:memory:")
+# Of gunicorn's: the request that this thread answers.
+answering = local()
+
+configure(
+    __name__,
+    "sqlite://:memory:",
+    MIDDLEWARE=[f"{__name__}.close_behind", *SETTINGS["MIDDLEWARE"]],
+)
 
 
 @dataclass
@@ -53,7 +60,6 @@ class Shop:
 
     spool: Spool = field(default_factory=lambda: Spool(SHOP_FOLDER))
     meter: Meter = field(default_factory=lambda: Meter(SHOP_FOLDER))
-    requests: set[Any] = field(default_factory=set)
     draining: Event = field(default_factory=Event)
     closing: Event = field(default_factory=Event)
     printer: Future[None] = field(init=False)
@@ -159,26 +165,31 @@ def begin_drain(worker: Any) -> None:
         return
     # rule: unready-first
     SHOP.draining.set()
-    # rule: connection-close
-    for req in list(SHOP.requests):
-        req.force_close()
     # Only the worker's own thread may touch its sockets.
     defer = worker.method_queue.defer
     # rule: nothing-lost
     Timer(DRAIN_SECONDS, defer, [close_door, worker]).start()
 
 
-def pre_request(worker: Any, req: Any) -> None:
+def pre_request(_worker: Any, req: Any) -> None:
+    """Note what is about to be answered, in the thread that answers."""
+    answering.req = req
+
+
+def close_behind(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
     """Have the connection closed behind an answer of the drain."""
-    SHOP.requests.add(req)
-    # rule: connection-close
-    if SHOP.draining.is_set():
-        req.force_close()
 
+    def answer(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        # gunicorn leaves out what an application says of connections.
+        # rule: connection-close
+        if SHOP.draining.is_set():
+            answering.req.force_close()
+        return response
 
-def post_request(worker: Any, req: Any, _environ: Any, _resp: Any) -> None:
-    """Forget a request that is answered."""
-    SHOP.requests.discard(req)
+    return answer
 
 
 def close_door(worker: Any) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
-from threading import Event, Timer
+from threading import Event, Timer, local
 from typing import Any
 
 from flask import Blueprint, Flask, Response, abort, current_app, request
@@ -35,6 +35,9 @@ when_ready = count_signals
 # What a worker has, when its drain is over.
 LAST_SECONDS = max(1, int(DEADLINE_SECONDS - DRAIN_SECONDS - 1))
 
+# Of gunicorn's: the request that this thread answers.
+answering = local()
+
 desk = Blueprint("desk", __name__)
 
 
@@ -44,7 +47,6 @@ class Shop:
 
     spool: Spool = field(default_factory=lambda: Spool(SHOP_FOLDER))
     meter: Meter = field(default_factory=lambda: Meter(SHOP_FOLDER))
-    requests: set[Any] = field(default_factory=set)
     draining: Event = field(default_factory=Event)
     closing: Event = field(default_factory=Event)
     printer: Future[None] = field(init=False)
@@ -150,27 +152,24 @@ def begin_drain(worker: Any, shop: Shop) -> None:
         return
     # rule: unready-first
     shop.draining.set()
-    # rule: connection-close
-    for req in list(shop.requests):
-        req.force_close()
     # Only the worker's own thread may touch its sockets.
     defer = worker.method_queue.defer
     # rule: nothing-lost
     Timer(DRAIN_SECONDS, defer, [close_door, worker, shop]).start()
 
 
-def pre_request(worker: Any, req: Any) -> None:
+def pre_request(_worker: Any, req: Any) -> None:
+    """Note what is about to be answered, in the thread that answers."""
+    answering.req = req
+
+
+def close_behind(response: Response) -> Response:
     """Have the connection closed behind an answer of the drain."""
-    shop = shop_of(worker)
-    shop.requests.add(req)
+    # gunicorn leaves out what an application says of connections.
     # rule: connection-close
-    if shop.draining.is_set():
-        req.force_close()
-
-
-def post_request(worker: Any, req: Any, _environ: Any, _resp: Any) -> None:
-    """Forget a request that is answered."""
-    shop_of(worker).requests.discard(req)
+    if find_shop().draining.is_set():
+        answering.req.force_close()
+    return response
 
 
 def close_door(worker: Any, shop: Shop) -> None:
@@ -212,5 +211,6 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = 2**20
     app.extensions["shop"] = Shop()
     register_problems(app)
+    app.after_request(close_behind)
     app.register_blueprint(desk)
     return app

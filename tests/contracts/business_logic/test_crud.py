@@ -731,6 +731,34 @@ def test_a_change_of_what_has_changed_is_refused(
 
 @pytest.mark.rule("precondition")
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
+@pytest.mark.parametrize("if_match", [None, '"x"', "*"])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_precondition_counts_for_what_could_be_done(
+    service: Service, method: str, if_match: str | None, *, there: bool
+) -> None:
+    """The form of the body comes first, its values come last."""
+    # RFC 9110, 13.2.1: a precondition is ignored where the answer without
+    # it would be an error, before the content is processed.
+    made = create(service)
+    place = path(made) if there else "/products/999999"
+    right = MERGE if method == "PATCH" else "application/json"
+    met = {None: 428, '"x"': 412, "*": 422}[if_match] if there else 404
+    for media_type, body, expected in (
+        ("text/plain", b'{"name": "x"}', 415),
+        ("text/plain", b'{"name', 415),
+        (right, b'{"name', 400),
+        (right, b'{"price": "x"}', met),
+        (right, b"[]", met),
+    ):
+        headers = {"Content-Type": media_type}
+        headers |= {"If-Match": if_match} if if_match else {}
+        answer = service.request(method, place, headers=headers, content=body)
+        problem_in(answer, expected)
+    assert made == show(service, made)
+
+
+@pytest.mark.rule("precondition")
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
 def test_every_change_makes_another_etag(
     service: Service, method: str
 ) -> None:
