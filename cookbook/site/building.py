@@ -2,19 +2,24 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 from cookbook.book import Book, Recipe
+from cookbook.equivalents import file_of
 from cookbook.names import WrongUse
 from cookbook.results import digest, hashes
 from cookbook.site import formats
 from cookbook.site.links import raw_at, recipe_at, shown, source_at
-from cookbook.site.pages import pages
+from cookbook.site.pages import equivalents, pages
 from cookbook.site.recipe import pages_of
 from cookbook.site.rendering import HERE, Page
+from cookbook.site.sharing import all_of
 from cookbook.site.site import Site
+from cookbook.site.sources import sources
 from cookbook.terminal import FAINT, PLAIN, Screen
 from cookbook.trials import known
 
@@ -43,8 +48,8 @@ class Builder:
         self._serves = serves
         self._url = url and f"{url.rstrip('/')}/"
         self._base = base if base.endswith("/") else f"{base}/"
-        self._recipes: dict[str, tuple[str, Files]] = {}
-        self._pages: dict[str, tuple[str, bytes]] = {}
+        self._states: dict[str, str] = {}
+        self._parts: dict[str, Files] = {}
         self._written: Files = {}
 
     def build(self, book: Book) -> int:
@@ -63,31 +68,19 @@ class Builder:
         return sum(name.endswith(".html") for name in files)
 
     def _files(self, site: Site) -> Files:
+        parts = list(parts_of(site))
+        todo = [
+            part
+            for part in parts
+            if not part.state or part.state != self._states.get(part.name)
+        ]
+        made = all_of([part.make for part in todo])
+        self._parts |= {p.name: f for p, f in zip(todo, made, strict=True)}
+        self._states = {part.name: part.state for part in parts if part.state}
         files = {f"assets/{p.name}": p.read_bytes() for p in assets()}
-        for page in pages(site):
-            files[page.file] = self._rendered(site, page)
-        for recipe in site.book.recipes.values():
-            files |= self._of_recipe(site, recipe)
-        files |= sources(site.book)
-        files |= self._maps(site, files)
-        return files
-
-    def _rendered(self, site: Site, page: Page) -> bytes:
-        """Render a page; one that has a `state` only when that is new."""
-        state, before = self._pages.get(page.file, ("", b""))
-        if page.state and page.state == state:
-            return before
-        text = page.render(site.shared).encode()
-        self._pages[page.file] = page.state, text
-        return text
-
-    def _of_recipe(self, site: Site, recipe: Recipe) -> Files:
-        state = state_of(site, recipe)
-        before, files = self._recipes.get(recipe.slug, ("", {}))
-        if before != state:
-            files = dict(of_recipe(site, recipe))
-            self._recipes[recipe.slug] = state, files
-        return files
+        for part in parts:
+            files |= self._parts[part.name]
+        return files | self._maps(site, files)
 
     def _maps(self, site: Site, files: Files) -> Files:
         found = {
@@ -119,46 +112,87 @@ def assets() -> list[Path]:
     return sorted(f for f in (HERE / "assets").iterdir() if f.is_file())
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some files of the site, made anew where their state is another.
+
+    `state` names all that they are made of; without one, they always are.
+    """
+
+    name: str
+    state: str
+    make: Callable[[], Files]
+
+
+def parts_of(site: Site) -> Iterator[Part]:
+    """List the parts of the site; the long ones first."""
+    looks = digest(sorted((HERE / "templates").iterdir()))
+    same = f"{looks} {site.url} {site.newest}"
+    outside = digest(shown(site.book))
+    yield Part("sources", f"{same} {outside}", partial(of_sources, site))
+    for recipe in site.book.recipes.values():
+        # What all parts need is read before the work is shared out.
+        site.kept(recipe)
+        state = f"{same} {state_of(site, recipe)}"
+        yield Part(recipe.slug, state, partial(of_recipe, site, recipe))
+    table = f"{same} {digest([file_of(site.book)])}"
+    yield Part("equivalents", table, partial(of_equivalents, site))
+    yield Part("pages", "", partial(of_pages, site))
+
+
 def state_of(site: Site, recipe: Recipe) -> str:
     """Name the state of all that the pages of a recipe are made of."""
     own = sorted(p for p in recipe.folder.rglob("*") if p.is_file())
-    templates = sorted((HERE / "templates").iterdir())
     findings = [
         f for f in known(site.book).values() if f.recipe == recipe.slug
     ]
     parts = [
-        digest([*own, *templates]),
+        digest(own),
         *(hashes(site.book, recipe.slug, f) for f in site.book.frameworks),
         site.proofs.rows(recipe),
         findings,
-        site.url,
     ]
     return repr(parts)
 
 
-def of_recipe(site: Site, recipe: Recipe) -> Iterator[tuple[str, bytes]]:
-    """Make every file of a recipe."""
-    for page in pages_of(site, recipe):
-        yield page.file, page.render(site.shared).encode()
-    at = recipe_at(recipe.slug)
-    yield f"{at}index.md", formats.markdown(site.book, recipe).encode()
-    text = formats.data(site.book, recipe, site.kept(recipe), site.proofs)
-    yield f"{at}index.json", text.encode()
-    for name in site.book.frameworks:
-        for file in recipe.files(name):
-            yield raw_at(recipe, file), file.read_bytes()
-    described = recipe.folder / "openapi.yaml"
-    if described.is_file():
-        yield raw_at(recipe, described), described.read_bytes()
+def rendered(site: Site, pages: Iterable[Page]) -> Files:
+    """Render pages."""
+    return {page.file: page.render(site.shared).encode() for page in pages}
 
 
-def sources(book: Book) -> Files:
-    """Copy what lies outside of the recipes, as it is."""
-    return {
-        source_at(file.relative_to(book.root).as_posix())
+def of_pages(site: Site) -> Files:
+    """Make the pages that are no recipe's own."""
+    return rendered(site, pages(site))
+
+
+def of_equivalents(site: Site) -> Files:
+    """Make the table of equivalents."""
+    return rendered(site, [equivalents()])
+
+
+def of_sources(site: Site) -> Files:
+    """Show what lies outside of the recipes, and copy it as it is."""
+    copies = {
+        source_at(file.relative_to(site.book.root).as_posix())
         + file.name: file.read_bytes()
-        for file in shown(book)
+        for file in shown(site.book)
     }
+    return rendered(site, sources(site)) | copies
+
+
+def of_recipe(site: Site, recipe: Recipe) -> Files:
+    """Make every file of a recipe."""
+    files = rendered(site, pages_of(site, recipe))
+    at = recipe_at(recipe.slug)
+    files[f"{at}index.md"] = formats.markdown(site.book, recipe).encode()
+    text = formats.data(site.book, recipe, site.kept(recipe), site.proofs)
+    files[f"{at}index.json"] = text.encode()
+    described = recipe.folder / "openapi.yaml"
+    own = [f for name in site.book.frameworks for f in recipe.files(name)]
+    for file in (*own, described):
+        if file.is_file():
+            files[raw_at(recipe, file)] = file.read_bytes()
+    return files
 
 
 def prepare(out: Path) -> None:

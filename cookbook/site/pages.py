@@ -10,7 +10,6 @@ from cookbook.site.frameworks import pairs, rooms
 from cookbook.site.home import Showpiece, showpiece
 from cookbook.site.rendering import Page
 from cookbook.site.site import Site
-from cookbook.site.sources import sources
 from cookbook.site.words import Entries, index
 
 
@@ -25,14 +24,12 @@ class Shelf:
 
 
 def pages(site: Site) -> Iterator[Page]:
-    """List the pages that are no recipe's own."""
+    """List the pages that are made of the whole book."""
     yield home(site)
     yield from shelves(site)
     yield from topics(site)
     yield from rooms(site)
     yield from pairs(site)
-    yield from sources(site)
-    yield equivalents(site)
     yield symptoms(site)
     yield words(site)
     yield Page(
@@ -152,7 +149,7 @@ def topic(site: Site, before: Bar | None, bar: Bar, after: Bar | None) -> Page:
     )
 
 
-def equivalents(site: Site) -> Page:
+def equivalents() -> Page:
     """Make the table of equivalents."""
     return Page(
         "equivalents/",

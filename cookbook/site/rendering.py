@@ -29,8 +29,7 @@ class Page:
     """A page: where it lies, and what is shown on it.
 
     `base` is put before links where they cannot be relative: a page of an
-    unknown address (404) is shown under any path. `state` names all that
-    the page is made of, where that is little.
+    unknown address (404) is shown under any path.
     """
 
     path: str
@@ -39,7 +38,6 @@ class Page:
     about: str
     context: Mapping[str, Any] = field(hash=False)
     base: str | None = None
-    state: str = ""
 
     @property
     def file(self) -> str:

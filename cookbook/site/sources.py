@@ -33,7 +33,6 @@ def sources(site: Site) -> Iterator[Page]:
                 "lines": lines_of(source, marks),
                 "tests": {begin(test): test.name for test in tests},
             },
-            state=f"{site.url} {site.newest} {source}",
         )
 
 
