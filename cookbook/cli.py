@@ -214,6 +214,13 @@ some_frameworks = click.option(
     multiple=True,
     help="Only in this one (may be repeated).",
 )
+jobs = click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
+    metavar="N",
+    help="How many at a time (default: one a processor, at most 4).",
+)
 settings = click.option(
     "--set",
     "settings",
@@ -299,22 +306,19 @@ def verify(
     help="Of what was never tried one in N, others each day.",
 )
 @click.option(
-    "--whole", is_flag=True, help="Under all tests, not the rule's alone."
+    "--scope",
+    type=click.Choice(["first", "rule", "whole"]),
+    default="first",
+    help="Until a test notices, under every test of the rule, or under all.",
 )
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=lambda: min(os.cpu_count() or 1, MOST_JOBS),
-    metavar="N",
-    help="How many at a time (default: one a processor, at most 4).",
-)
+@jobs
 @as_json
 def pitfalls(
     recipe: str | None,
     frameworks: tuple[str, ...],
     changed: bool,
     sample: int,
-    whole: bool,
+    scope: str,
     jobs: int,
     as_json: bool,
 ) -> int:
@@ -322,16 +326,63 @@ def pitfalls(
     from cookbook.trying import chosen, try_wrong_ways
 
     book, screen = opened()
-    listed = chosen(book, recipe, frameworks, changed=changed, sample=sample)
+    listed = chosen(
+        book, recipe, frameworks, scope, changed=changed, sample=sample
+    )
     return try_wrong_ways(
         book,
         screen,
         listed,
         changed=changed,
-        whole=whole,
+        scope=scope,
         jobs=jobs,
         as_json=as_json,
     )
+
+
+@app.command()
+@click.argument("recipe", required=False)
+@some_frameworks
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="How many are drawn.",
+)
+@click.option("--seed", default=0, show_default=True, help="The same draw.")
+@jobs
+@as_json
+def mutants(
+    recipe: str | None,
+    frameworks: tuple[str, ...],
+    sample: int,
+    seed: int,
+    jobs: int,
+    as_json: bool,
+) -> int:
+    """Try changes drawn by lot: does the contract notice them?"""
+    from cookbook.mutants import drawn, try_mutants
+
+    book, screen = opened()
+    recipes = [book.recipe(recipe)] if recipe else book.recipes.values()
+    names = [book.framework(one).name for one in frameworks]
+    found = drawn(book, recipes, names or book.frameworks, sample, seed)
+    return try_mutants(book, screen, found, jobs=jobs, as_json=as_json)
+
+
+@app.command()
+@click.argument("recipe", required=False)
+@as_json
+def kills(recipe: str | None, as_json: bool) -> int:
+    """Show which test notices which wrong way, and which notice none.
+
+    What was found by `cookbook pitfalls --scope rule`.
+    """
+    from cookbook.kills import show_kills
+
+    return show_kills(*opened(), recipe, as_json=as_json)
 
 
 @app.command()

@@ -28,6 +28,10 @@ ELSEWHERE = "caught only elsewhere"
 TOO_MUCH = "breaks more than it says"
 CRASHED = "crashed"
 
+SCOPES = FIRST, RULE, WHOLE = "first", "rule", "whole"
+"""How much is asked of a wrong way: until a test of its rule has noticed,
+every test of the rule, or the whole contract."""
+
 PATIENCE = 4.0
 ANSWER_DEADLINE = 8.0
 MOST_FAILURES = 3
@@ -55,8 +59,9 @@ class Finding:
     """What a trial found.
 
     `test` is the test that caught it and `message` its assertion, or why
-    it was not caught; `tests` are all tests that failed, and `broken` the
-    other rules that it broke, where the whole contract was run.
+    it was not caught; `tests` are all tests that failed, `asked` those of
+    the rule that came to a verdict, and `broken` the other rules that it
+    broke, where the whole contract was run.
     """
 
     recipe: str
@@ -68,6 +73,8 @@ class Finding:
     test: str
     message: str
     tests: list[str]
+    asked: list[str]
+    scope: str
     broken: list[str]
     seconds: float
     date: str
@@ -121,8 +128,8 @@ def of_piece(recipe: Recipe, framework: str, piece: Marked) -> Trial:
     )
 
 
-def attempt(book: Book, trial: Trial, *, whole: bool = False) -> Finding:
-    """Try a wrong way under the tests of its rule, or under all."""
+def attempt(book: Book, trial: Trial, scope: str = FIRST) -> Finding:
+    """Try a wrong way, under as many tests as the `scope` says."""
     begun = perf_counter()
     recipe, hashes_then = trial.recipe, made_with(book, trial)
     with tree_of(book, recipe) as tree:
@@ -134,8 +141,8 @@ def attempt(book: Book, trial: Trial, *, whole: bool = False) -> Finding:
         subject = Subject(
             trial.framework, tree=tree, answer_deadline=ANSWER_DEADLINE
         )
-        outcomes = tried(recipe.slug, subject, trial.rule, whole=whole)
-    verdict, failure = verdict_on(trial, outcomes, whole=whole)
+        outcomes = tried(recipe.slug, subject, trial.rule, scope)
+    verdict, failure = verdict_on(trial, outcomes, scope)
     return Finding(
         recipe=recipe.slug,
         framework=trial.framework,
@@ -146,6 +153,8 @@ def attempt(book: Book, trial: Trial, *, whole: bool = False) -> Finding:
         test=failure.test if failure else "",
         message=failure.message if failure else "no test noticed",
         tests=sorted({failure.test for failure in failures(outcomes)}),
+        asked=sorted(asked_in(outcomes, trial.rule)),
+        scope=scope,
         broken=others(trial, outcomes),
         seconds=round(perf_counter() - begun, 3),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -154,14 +163,16 @@ def attempt(book: Book, trial: Trial, *, whole: bool = False) -> Finding:
 
 
 def tried(
-    recipe: str, subject: Subject, rule: str, *, whole: bool
+    recipe: str, subject: Subject, rule: str, scope: str
 ) -> list[Outcome]:
-    """Run the rule's own tests; all where they do not notice, or `whole`.
+    """Run the rule's own tests; all where they do not notice, or `WHOLE`.
 
     Who does wrong is not waited for as long as who does right.
     """
-    if whole:
+    if scope == WHOLE:
         return judge(recipe, subject, patience=PATIENCE).outcomes
+    if scope == RULE:
+        return judge(recipe, subject, (rule,), patience=PATIENCE).outcomes
     outcomes = judge(
         recipe,
         subject,
@@ -176,14 +187,14 @@ def tried(
 
 
 def verdict_on(
-    trial: Trial, outcomes: list[Outcome], *, whole: bool
+    trial: Trial, outcomes: list[Outcome], scope: str
 ) -> tuple[str, Failure | None]:
     """Judge by the first assertion that failed, the rule's own first."""
     own = failures([o for o in outcomes if o.rule == trial.rule])
     judged = [failure for failure in own if failure.assertion]
     if judged:
         unexpected = set(others(trial, outcomes)) - set(trial.also_breaks)
-        if whole and trial.kind == "pitfall" and unexpected:
+        if scope == WHOLE and trial.kind == "pitfall" and unexpected:
             return TOO_MUCH, judged[0]
         return CAUGHT, judged[0]
     if own:
@@ -192,6 +203,17 @@ def verdict_on(
     if elsewhere:
         return ELSEWHERE, elsewhere[0]
     return SURVIVED, None
+
+
+def asked_in(outcomes: list[Outcome], rule: str) -> set[str]:
+    """Name the tests of a rule that came to a verdict."""
+    return {
+        test
+        for outcome in outcomes
+        if outcome.rule == rule
+        for test, verdict in outcome.tests.items()
+        if verdict in ("passed", "failed")
+    }
 
 
 def failures(outcomes: list[Outcome]) -> list[Failure]:
@@ -246,8 +268,10 @@ def sampled(
             yield trial
 
 
-def changed_ones(book: Book, listed: Iterable[Trial]) -> Iterator[Trial]:
-    """Choose the trials that are to be made again."""
+def changed_ones(
+    book: Book, listed: Iterable[Trial], scope: str = FIRST
+) -> Iterator[Trial]:
+    """Choose the trials that are to be made again, or under more tests."""
     findings = known(book)
     state: dict[tuple[str, str], dict[str, str]] = {}
     for trial in listed:
@@ -259,5 +283,6 @@ def changed_ones(book: Book, listed: Iterable[Trial]) -> Iterator[Trial]:
             finding is None
             or not finding.is_good
             or finding.hashes != state[cell]
+            or SCOPES.index(finding.scope) < SCOPES.index(scope)
         ):
             yield trial

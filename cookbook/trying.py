@@ -42,14 +42,14 @@ def try_wrong_ways(
     listed: Sequence[Trial],
     *,
     changed: bool,
-    whole: bool,
+    scope: str,
     jobs: int,
     as_json: bool,
 ) -> int:
     """Try wrong ways; 0 when the contract noticed them all."""
     findings = []
     place = None
-    for finding in attempts(book, listed, whole=whole, jobs=jobs):
+    for finding in attempts(book, listed, scope, jobs):
         write_down(book, [finding])
         findings.append(finding)
         if not as_json:
@@ -65,19 +65,16 @@ def try_wrong_ways(
 
 
 def attempts(
-    book: Book, listed: Sequence[Trial], *, whole: bool, jobs: int
+    book: Book, listed: Sequence[Trial], scope: str, jobs: int
 ) -> Iterator[Finding]:
     """Make some trials, `jobs` at a time; give the findings in order."""
     if jobs == 1:
         yield from waited_for(
             listed,
-            (
-                partial(attempt_twice, book, trial, whole=whole)
-                for trial in listed
-            ),
+            (partial(attempt_twice, book, trial, scope) for trial in listed),
         )
         return
-    ATTEMPTS[:] = [(book, trial, whole) for trial in listed]
+    ATTEMPTS[:] = [(book, trial, scope) for trial in listed]
     fork = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(jobs, fork, start_afresh)
     try:
@@ -99,7 +96,7 @@ def waited_for(
         yield finding
 
 
-ATTEMPTS: list[tuple[Book, Trial, bool]] = []
+ATTEMPTS: list[tuple[Book, Trial, str]] = []
 """What the forked processes are to do: they have it from this one."""
 
 
@@ -114,20 +111,20 @@ def start_afresh() -> None:
 
 def attempt_one(number: int) -> Finding:
     """Make a trial in a process of its own."""
-    book, trial, whole = ATTEMPTS[number]
-    return attempt_twice(book, trial, whole=whole)
+    return attempt_twice(*ATTEMPTS[number])
 
 
-def attempt_twice(book: Book, trial: Trial, *, whole: bool) -> Finding:
+def attempt_twice(book: Book, trial: Trial, scope: str) -> Finding:
     """Try once more what was not noticed: a race may be won by luck."""
-    finding = attempt(book, trial, whole=whole)
-    return finding if finding.is_good else attempt(book, trial, whole=whole)
+    finding = attempt(book, trial, scope)
+    return finding if finding.is_good else attempt(book, trial, scope)
 
 
 def chosen(
     book: Book,
     recipe: str | None,
     frameworks: Sequence[str],
+    scope: str,
     *,
     changed: bool,
     sample: int,
@@ -143,7 +140,7 @@ def chosen(
         for trial in trials(one, name)
     ]
     if changed:
-        listed = list(changed_ones(book, listed))
+        listed = list(changed_ones(book, listed, scope))
     if sample > 1:
         today = datetime.now(UTC).toordinal()
         listed = list(sampled(book, listed, sample, today))

@@ -1,5 +1,6 @@
 """`cookbook site`: the whole explorer as static files."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from time import perf_counter
 
 from cookbook.book import Book, Recipe
 from cookbook.equivalents import file_of
+from cookbook.kills import blocks, to_json
 from cookbook.names import WrongUse
 from cookbook.results import digest, hashes
 from cookbook.site import formats
@@ -187,6 +189,8 @@ def of_recipe(site: Site, recipe: Recipe) -> Files:
     files[f"{at}index.md"] = formats.markdown(site.book, recipe).encode()
     text = formats.data(site.book, recipe, site.kept(recipe), site.proofs)
     files[f"{at}index.json"] = text.encode()
+    noticed = json.dumps(to_json(recipe, blocks(site.book, recipe)), indent=1)
+    files[f"{at}pitfalls/kills.json"] = noticed.encode()
     described = recipe.folder / "openapi.yaml"
     own = [f for name in site.book.frameworks for f in recipe.files(name)]
     for file in (*own, described):

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from cookbook.book import Book, Recipe
 from cookbook.describing import titles
+from cookbook.kills import blocks
 from cookbook.sections import (
     caption,
     exchange,
@@ -18,7 +19,7 @@ from cookbook.sections import (
     present,
     with_the_tool,
 )
-from cookbook.site.comparison import row
+from cookbook.site.comparison import row, tests_of
 from cookbook.site.links import (
     diff_at,
     files_at,
@@ -47,7 +48,16 @@ def pages_of(site: Site, recipe: Recipe) -> Iterator[Page]:
         "pitfalls.html",
         f"{recipe.title}: pitfalls",
         f"{recipe.title}: mistakes that people make, and what notices them.",
-        {"recipe": recipe, "wrong": wrong},
+        {
+            "recipe": recipe,
+            "wrong": wrong,
+            "kills": [b for b in blocks(site.book, recipe) if b.rows],
+            "tests": {
+                test.name: test.at
+                for rule in recipe.rules
+                for test in tests_of(site.book, recipe, rule)
+            },
+        },
     )
     for one, other in combinations(site.frameworks, 2):
         yield Page(

@@ -14,6 +14,8 @@ from cookbook.contract.runs import judge
 from cookbook.contract.servers import Subject
 from cookbook.names import WrongUse
 from cookbook.trials import (
+    FIRST,
+    WHOLE,
     Finding,
     attempt,
     changed_ones,
@@ -61,7 +63,7 @@ def attempted(served_book: Writer) -> Callable[..., Finding]:
         name = "recipes/first/greet/pitfalls.toml"
         book = served_book({name: pitfall(**edit)})
         first = next(trials(book.recipe("greet"), "http"))
-        return attempt(book, first, whole=whole)
+        return attempt(book, first, WHOLE if whole else FIRST)
 
     return try_it
 
@@ -270,5 +272,5 @@ def test_what_luck_has_spared_is_tried_once_more(
         ([caught], caught),
     ):
         left[:] = findings
-        assert expected == trying.attempt_twice(book, first, whole=False)
+        assert expected == trying.attempt_twice(book, first, FIRST)
         assert [] == left

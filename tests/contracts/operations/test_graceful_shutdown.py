@@ -736,10 +736,14 @@ def test_work_of_the_drain_is_kept(framework: Subject) -> None:
     with start(RECIPE, framework, GOES, workers=2) as service:
         service.signal(signal.SIGTERM)
         paths = []
-        while not is_refused(service):
+
+        def is_over() -> bool:
             job = ask(service, "POST", "/jobs", {"pages": 1})
             if job.status == 202:
                 paths.append(job.headers["location"])
+            return is_refused(service)
+
+        until(is_over, "connections are accepted")
         assert 0 == status_of(service)
         service.restart()
         assert paths
