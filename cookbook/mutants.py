@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
 from functools import cache
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -129,9 +130,23 @@ def drawn(
         for file in files_of(book, recipe, name)
         for place in places(file.read_text("utf-8"))
     ]
-    return [
-        one(book, lot, *each) for each in lot.sample(bag, min(size, len(bag)))
-    ]
+    lot.shuffle(bag)
+    mutants = (one(book, lot, *each) for each in bag)
+    return list(islice((m for m in mutants if changed(book, m)), size))
+
+
+def changed(book: Book, mutant: Mutant) -> str | None:
+    """Write the changed file; `None` where the operator cannot change it."""
+    from cosmic_ray.mutating import mutate_code
+
+    before = (book.root / mutant.file).read_text("utf-8")
+    operator = operators()[mutant.operator]
+    try:
+        after = mutate_code(before, operator, mutant.occurrence)
+    # Some operators stumble over nodes that they have said to know.
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+    return None if after == before else str(after)
 
 
 def one(
@@ -156,12 +171,9 @@ def files_of(book: Book, recipe: Recipe, framework: str) -> list[Path]:
 
 def attempt(book: Book, mutant: Mutant) -> Found:
     """Make a change, and hold what comes of it to the contract."""
-    from cosmic_ray.mutating import mutate_code
-
     recipe = book.recipe(mutant.recipe)
     before = (book.root / mutant.file).read_text("utf-8")
-    operator = operators()[mutant.operator]
-    after = mutate_code(before, operator, mutant.occurrence)
+    after = changed(book, mutant) or before
     with tree_of(book, recipe) as tree:
         (tree / mutant.file).write_text(after)
         subject = Subject(

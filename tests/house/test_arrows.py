@@ -80,7 +80,9 @@ def test_the_tool_imports_what_it_declares(file: Path) -> None:
     declared = project()["project"]["dependencies"]
     names = {Requirement(text).name for text in declared}
     needed = {MODULES.get(n, n.replace("-", "_")) for n in names}
-    assert [] == outside(file, {*STANDARD, *needed, "cookbook"})
+    # What one command alone needs is in a group, and said to be missing.
+    grouped = {"cosmic_ray"} if file.name == "mutants.py" else set()
+    assert [] == outside(file, {*STANDARD, *needed, *grouped, "cookbook"})
 
 
 @pytest.mark.parametrize(
