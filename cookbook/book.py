@@ -116,7 +116,7 @@ class Difference:
     """Where frameworks do otherwise than the rule, and say so.
 
     `instead` is what they do, `upstream` a link that shows it was forced.
-    `serve` names the server that does so, where others do not.
+    `serve` names the servers that do so, where others do not.
     """
 
     id: str
@@ -125,7 +125,7 @@ class Difference:
     instead: str
     why: str
     upstream: str | None = None
-    serve: str | None = None
+    serve: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, table: Table, framework: str | None = None) -> Self:
@@ -144,12 +144,15 @@ class Difference:
             table.text("instead"),
             table.text("why"),
             table.optional_text("upstream"),
-            table.optional_text("serve"),
+            table.texts("serve"),
         )
 
-    def holds_in(self, recipe: "Recipe") -> bool:
-        """Tell whether a recipe is served by what it is about."""
-        return self.serve in (None, recipe.server)
+    def holds_in(self, recipe: "Recipe", served: str = "") -> bool:
+        """Tell whether a recipe is served by what it is about.
+
+        `served` is the server's name, where it is not the recipe's own.
+        """
+        return not self.serve or (served or recipe.server) in self.serve
 
 
 @dataclass(frozen=True)

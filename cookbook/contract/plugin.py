@@ -60,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a setting of every service (may be repeated)",
     )
     group.addoption(
+        "--cookbook-serve",
+        metavar="NAME",
+        default="",
+        help="another server of framework.toml, where any can serve",
+    )
+    group.addoption(
         "--cookbook-plainly",
         action="store_true",
         help="start every server as a shell would, without a warm parent",
@@ -94,10 +100,19 @@ def subjects(config: pytest.Config) -> "list[Subject]":
     chosen = names.split(",") if names else list(book.frameworks)
     pairs = (text.split("=", 1) for text in config.getoption("--cookbook-set"))
     settings = dict(pairs)
-    plainly = config.getoption("--cookbook-plainly")
+    found = [book.framework(name) for name in chosen]
+    serve = config.getoption("--cookbook-serve")
+    for framework in found:
+        if serve and serve not in framework.serve:
+            raise ValueError(f"{framework.title} has no server {serve}.")
     config.stash[SUBJECTS] = [
-        Subject(book.framework(name).name, settings=settings, plainly=plainly)
-        for name in chosen
+        Subject(
+            framework.name,
+            settings=settings,
+            plainly=config.getoption("--cookbook-plainly"),
+            serve=serve,
+        )
+        for framework in found
     ]
     return config.stash[SUBJECTS]
 
@@ -276,7 +291,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workerinput") or config.stash.get(JUDGED, False):
         return
-    if config.getoption("--cookbook-set"):
+    if config.getoption("--cookbook-set") or config.getoption(
+        "--cookbook-serve"
+    ):
         return
     recorder = config.stash[RECORDER]
     outcomes = recorder.outcomes()

@@ -41,8 +41,9 @@ class Subject:
     by its `url`; any other program by the `command` that starts it, where
     `{port}` stands for the port. `tree` is the folder whose recipes are
     served, `settings` go over the knobs, `plainly` starts every server as
-    a shell would, without a warm parent. The deadlines say how many seconds
-    it may take to start, and to answer a request.
+    a shell would, without a warm parent; `serve` names another server than
+    the usual one, for recipes that any server can serve. The deadlines say
+    how many seconds it may take to start, and to answer a request.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Subject:
     tree: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
     plainly: bool = False
+    serve: str = ""
     start_deadline: float = START_DEADLINE
     answer_deadline: float = ANSWER_DEADLINE
 
@@ -174,11 +176,17 @@ class Plan:
         return self.book.framework(self.subject.name)
 
     @property
+    def served(self) -> str:
+        """The name of the server: a recipe about servers chooses its own."""
+        own = self.recipe.server
+        return self.subject.serve or own if own == "http" else own
+
+    @property
     def serve(self) -> Serve | None:
         """The server that fits the recipe and the number of workers."""
         if not self.subject.is_ours:
             return None
-        serve = self.framework.serve[self.recipe.server]
+        serve = self.framework.serve[self.served]
         if self.workers > 1 and not serve.workers:
             return self.framework.serve["managed"]
         return serve
@@ -209,7 +217,7 @@ class Plan:
             *(
                 d
                 for d in self.framework.differences
-                if d.holds_in(self.recipe)
+                if d.holds_in(self.recipe, self.served)
             ),
             *(d for d in self.recipe.differences if name in d.frameworks),
         ]

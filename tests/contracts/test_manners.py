@@ -141,8 +141,14 @@ def assert_problem(answer: httpx2.Response) -> None:
     assert "application/problem+json" == media_type, answer.text[:500]
     problem = answer.json()
     assert answer.status_code == problem["status"]
-    assert problem["title"]
-    assert problem.get("type", "about:blank")
+    for name in ("title", "type", "detail", "instance"):
+        text = problem.get(name, "not there")
+        assert isinstance(text, str), name
+        assert text, name
+    assert "title" in problem
+    errors = problem.get("errors", [{"detail": "not there"}])
+    assert errors
+    assert all(each["detail"] for each in errors)
 
 
 def paths(played: Iterable[Played]) -> dict[str, set[str]]:

@@ -16,6 +16,7 @@ from cookbook.book import (
     find_root,
 )
 from cookbook.parts import parts
+from tests.cookbook.conftest import FLASK
 
 type Writer = Callable[..., Book]
 
@@ -374,3 +375,30 @@ def test_every_topic_has_a_recipe(real_book: Book) -> None:
     planned = real_book.planned.values()
     served = {number for recipe in planned for number in recipe.canon}
     assert set(real_book.topics) == served
+
+
+@pytest.mark.parametrize(
+    ("serve", "served", "expected"),
+    [
+        ("", "", True),
+        ("", "other", True),
+        ('serve = ["http"]', "", True),
+        ('serve = ["http"]', "other", False),
+        ('serve = ["managed", "other"]', "other", True),
+        ('serve = ["managed", "other"]', "", False),
+    ],
+)
+def test_a_difference_may_be_a_servers(
+    write_book: Writer, serve: str, served: str, *, expected: bool
+) -> None:
+    """It holds where that server serves, and not under another."""
+    room = f"""{FLASK}
+[[differences]]
+id = "odd"
+{serve}
+instead = "It is odd."
+why = "It is so."
+"""
+    book = write_book({"frameworks/flask/framework.toml": room})
+    [difference] = book.framework("flask").differences
+    assert expected == difference.holds_in(book.recipe("greet"), served)

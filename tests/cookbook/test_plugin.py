@@ -147,6 +147,13 @@ def test_a_setting_proves_nothing(run: Run, tmp_path: Path) -> None:
     assert {} == recorded(tmp_path)
 
 
+def test_another_server_proves_nothing(run: Run, tmp_path: Path) -> None:
+    """What is written down was run under the server of the recipe."""
+    answer = run("--cookbook-serve", "http", "--cookbook-in", "flask")
+    assert "polite" in answer.stdout
+    assert {} == recorded(tmp_path)
+
+
 def test_a_module_marker_counts(run: Run, tmp_path: Path) -> None:
     """A rule that marks the whole file has every test in it."""
     tests = (
@@ -166,12 +173,15 @@ def test_a_module_marker_counts(run: Run, tmp_path: Path) -> None:
         ("--cookbook-in", "flaks"),
         ("--cookbook-recipe", "gret"),
         ("--cookbook-set", "A"),
+        ("--cookbook-serve", "paste"),
     ],
 )
 def test_a_wrong_name_is_told(run: Run, words: tuple[str, str]) -> None:
     """A name that the book lacks is a sentence, not a traceback."""
     answer = (
-        run(*words, "--cookbook-in=flask") if "A" in words else run(*words)
+        run(*words)
+        if words[0] in ("--cookbook-in", "--cookbook-recipe")
+        else run(*words, "--cookbook-in=flask")
     )
     assert 4 == answer.returncode
     assert "Traceback" not in answer.stdout + answer.stderr

@@ -524,10 +524,24 @@ def test_a_body_that_is_no_json_is_refused_before_the_handler_begins(
 
 
 @pytest.mark.rule("judged-before-done")
-def test_a_parcel_has_a_price(service: Service) -> None:
+@pytest.mark.parametrize(
+    ("weight", "price"), [(1, "6.00"), (3, "9.00"), (30, "49.50")]
+)
+def test_a_parcel_has_a_price(
+    service: Service, weight: int, price: str
+) -> None:
     """4.00 and 1.50 for each kilogram, and what the depot adds."""
-    answer = service.request("POST", "/quotes", json=PARCEL, headers=KNOWN)
-    assert {**PARCEL, "price": "9.00", "user": USER} == answer.json()
+    parcel = {**PARCEL, "weight": weight}
+    answer = service.request("POST", "/quotes", json=parcel, headers=KNOWN)
+    assert {**parcel, "price": price, "user": USER} == answer.json()
+
+
+@pytest.mark.rule("judged-before-done")
+def test_a_parcel_may_come_from_nowhere(service: Service) -> None:
+    """Its form is right: it is the handler that finds no depot."""
+    parcel = {**PARCEL, "depot": "nowhere"}
+    answer = service.request("POST", "/quotes", json=parcel, headers=KNOWN)
+    problem(answer, 404)
 
 
 # unwinds
