@@ -21,6 +21,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import process
@@ -131,6 +132,7 @@ def run_child(request: dict[str, Any], given: list[int]) -> None:
             os.set_inheritable(descriptor, True)
         os.environ.clear()
         os.environ.update(request["env"])
+        time.tzset()
         os.chdir(request["cwd"])
         # Where spawned workers begin, and what "" is to them on the path.
         process.ORIGINAL_DIR = request["cwd"]  # type: ignore[attr-defined]

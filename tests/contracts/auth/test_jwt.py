@@ -521,6 +521,8 @@ BAD: dict[str, Json] = {
     "no issuer": {"iss": DELETE},
     "another issuer": {"iss": "https://evil.test"},
     "a slash more": {"iss": f"{ISSUER}/"},
+    "nothing": {"iss": ""},
+    "a piece of the issuer": {"iss": "issuer.test"},
     "the beginning": {"iss": ISSUER[:-1]},
     "other capitals": {"iss": ISSUER.upper()},
     "a list of issuers": {"iss": [ISSUER]},
@@ -596,6 +598,21 @@ def test_claims_are_an_object(
     data = mint(issuer.key).split(".")[0] + "." + part(said)
     token = f"{data}.{text(issuer.key.sign(data.encode()))}"
     assert_invalid(read(service, token))
+
+
+@pytest.mark.rule("claims-checked")
+@pytest.mark.parametrize("zone", ["WEST+12", "EAST-12"])
+def test_a_time_has_no_zone(framework: Subject, zone: str) -> None:
+    """Wherever the server stands, an hour ago is an hour ago."""
+    with issuing() as issuer, serve(framework, issuer, TZ=zone) as service:
+        for an_hour in (3600, -3600):
+            for name in ("exp", "nbf", "iat"):
+                changes = {name: int(time()) + an_hour}
+                answer = read(service, mint(issuer.key, claims(**changes)))
+                if (name == "exp") == (an_hour > 0):
+                    assert_taken(answer)
+                else:
+                    assert_invalid(answer)
 
 
 @pytest.mark.rule("claims-checked")

@@ -920,6 +920,23 @@ def test_a_pair_that_a_client_made_up_is_no_token(
 
 
 @pytest.mark.rule("csrf")
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+def test_nothing_is_changed_by_a_link(
+    service: Service, email: str, act: Act
+) -> None:
+    """What a page can have fetched without a token does nothing."""
+    path, _ = act
+    browser = logged_in(service, email)
+    for token in (None, browser.token):
+        linked = browser.copy()
+        linked.token = token
+        for method in ("GET", "HEAD"):
+            assert 405 == linked.send(method, path).status_code
+    assert 200 == browser.me()
+    assert 204 == browser.post("/logout")
+
+
+@pytest.mark.rule("csrf")
 def test_what_only_reads_needs_no_token(service: Service, email: str) -> None:
     """A page may be opened from anywhere."""
     browser = logged_in(service, email)

@@ -1,8 +1,14 @@
 """The contract of `crud`: five operations that many use at once."""
 
+import select
 import socket
+import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -16,6 +22,11 @@ type Product = dict[str, Any]
 
 CHANGES = ("PUT", "PATCH", "DELETE")
 MERGE = "application/merge-patch+json"
+READING = """
+import sqlite3, sys
+rows = sqlite3.connect(sys.argv[1], timeout=0)
+rows.execute("SELECT count(*) FROM products").fetchone()
+"""
 ROUNDS = 12
 AT_ONCE = 6
 WRONG_IDS = (
@@ -944,6 +955,55 @@ def test_what_was_answered_outlives_the_process(framework: Subject) -> None:
         problem_in(service.request("GET", f"/products/{made['id'] + 1}"), 404)
         body = new(sku=made["sku"])
         assert_taken(service.request("POST", "/products", json=body))
+
+
+@pytest.mark.rule("kept")
+@pytest.mark.parametrize("method", ["POST", *CHANGES])
+def test_nothing_is_answered_before_it_is_kept(
+    framework: Subject, tmp_path: Path, method: str
+) -> None:
+    """While the database holds a commit up, there is no answer."""
+    database = tmp_path / "service.db"
+    knobs = {"DATABASE_URL": f"sqlite:///{database}"}
+    with start("crud", framework, knobs) as service:
+        made = create(service)
+        if not database.exists():
+            pytest.skip("not checked: needs the default database")
+        where = "/products" if method == "POST" else path(made)
+        body = new() if method == "POST" else body_for(method)
+        media_type = MERGE if method == "PATCH" else "application/json"
+        asked = ask(
+            service,
+            method,
+            where,
+            body,
+            If_Match=tag(made),
+            Content_Type=media_type,
+        )
+        address = urlsplit(service.url)
+        place = (address.hostname, address.port)
+        with (
+            closing(sqlite3.connect(database)) as reader,
+            socket.create_connection(place, 30) as raw,
+        ):
+            # Who reads holds up a commit, and whoever comes behind it.
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM products").fetchone()
+            raw.sendall(raw_request(asked))
+            until(lambda: is_committing(database), "nothing is committed")
+            early, _, _ = select.select([raw], [], [], 0)
+            reader.rollback()
+            answer = raw.recv(65536)
+        assert answer.split(b" ", 2)[1][:2] == b"20"
+        assert not early
+
+
+def is_committing(database: Path) -> bool:
+    """Tell whether somebody waits for the readers, to commit."""
+    # In another process: locks of one process are no matter to itself.
+    asked = [sys.executable, "-c", READING, str(database)]
+    done = subprocess.run(asked, capture_output=True, check=False)
+    return done.returncode != 0
 
 
 @pytest.mark.rule("kept")

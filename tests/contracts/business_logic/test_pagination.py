@@ -803,6 +803,25 @@ def test_links_can_be_followed_as_they_are(
 
 
 @pytest.mark.rule("links")
+def test_links_name_no_host_of_the_client(
+    service: Service, genre: str
+) -> None:
+    """What a client writes into `Host` sends nobody anywhere."""
+    add(service, genre, *"abc")
+    query: Query = {"genre": genre, "limit": 1}
+    cursor = page(service, **query)["next"]
+    answer = service.request(
+        "GET",
+        "/books",
+        params={**query, "cursor": cursor},
+        headers={"host": "evil.test", "x-forwarded-host": "evil.test"},
+    )
+    assert "evil.test" not in answer.text + str(answer.headers)
+    if answer.status_code != 400:
+        assert {"first", "prev", "next", "last"} == set(answer.links)
+
+
+@pytest.mark.rule("links")
 def test_an_empty_list_links_to_its_ends(service: Service, genre: str) -> None:
     """`first` and `last` are there when nothing else is."""
     answer = ask(service, genre=genre)
