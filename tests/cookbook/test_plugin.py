@@ -53,6 +53,7 @@ def run(write_book: Callable[..., Book], tmp_path: Path) -> Run:
     files = {CONTRACT: TESTS, "pyproject.toml": ""}
     for name in ("flask", "litestar"):
         text = f'title = "{name}"\npackages = []\ndocs = "x"\n'
+        text += '[serve.http]\ncommand = "true"\n'
         files[f"frameworks/{name}/framework.toml"] = text
 
     def run_pytest(
