@@ -116,7 +116,8 @@ class Difference:
     """Where frameworks do otherwise than the rule, and say so.
 
     `instead` is what they do, `upstream` a link that shows it was forced.
-    `serve` names the servers that do so, where others do not.
+    `serve` names the servers that do so, where others do not; `httplint`
+    what httplint calls bad in answers because of it, by its names.
     """
 
     id: str
@@ -126,6 +127,7 @@ class Difference:
     why: str
     upstream: str | None = None
     serve: tuple[str, ...] = ()
+    httplint: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, table: Table, framework: str | None = None) -> Self:
@@ -145,6 +147,7 @@ class Difference:
             table.text("why"),
             table.optional_text("upstream"),
             table.texts("serve"),
+            table.texts("httplint"),
         )
 
     def holds_in(self, recipe: "Recipe", served: str = "") -> bool:

@@ -1,17 +1,28 @@
 """The last exchange with a service, kept to show what broke a rule."""
 
 from collections import deque
+from collections.abc import Collection, Container
 
 import httpx2
+
+from cookbook.contract.linting import read_answer
 
 MOST = 600
 SHOWN = ("content-type", "link", "location", "allow", "retry-after")
 _last: deque[httpx2.Response | httpx2.TransportError] = deque(maxlen=1)
 
 
-def note_exchange(answer: httpx2.Response | httpx2.TransportError) -> None:
-    """Remember an answer that was read, or why there was none."""
+def note_exchange(
+    answer: httpx2.Response | httpx2.TransportError,
+    excused: Container[str] = (),
+) -> None:
+    """Read an answer and remember it, or why there was none.
+
+    `excused` is what httplint may call bad in it.
+    """
     _last.append(answer)
+    if isinstance(answer, httpx2.Response):
+        read_answer(answer, excused)
 
 
 def forget_exchange() -> None:
@@ -20,15 +31,20 @@ def forget_exchange() -> None:
 
 
 def last_exchange() -> str | None:
-    """Write the last request and its answer as on the wire, shortened."""
-    if not _last:
-        return None
-    answer = _last[0]
+    """Write the last request and its answer, shortened."""
+    return write_exchange(_last[0]) if _last else None
+
+
+def write_exchange(
+    answer: httpx2.Response | httpx2.TransportError,
+    shown: Collection[str] = SHOWN,
+) -> str:
+    """Write a request and its answer, with the fields to be shown."""
     lines = question(answer.request)
     if isinstance(answer, httpx2.TransportError):
         return "\n".join([*lines, f"< no answer: {answer}"])
     lines.append(f"< {answer.status_code} {answer.reason_phrase}")
-    for name in SHOWN:
+    for name in shown:
         if name in answer.headers:
             lines.append(f"< {name}: {answer.headers[name]}")
     if answer.content:

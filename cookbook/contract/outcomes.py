@@ -1,8 +1,9 @@
 """What the tests of a run say about the rules."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from time import time
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,11 @@ class _Cell:
     expected: set[str] = field(default_factory=set)
     seconds: float = 0.0
 
+    def runs_of(self, proves: Mapping[str, Any]) -> dict[str, str]:
+        """The runs of a test, by their ids."""
+        test = _Test(proves["variants"])
+        return self.tests.setdefault(proves["test"], test).runs
+
 
 class Recorder:
     """A pytest plugin that collects the reports of one run."""
@@ -88,19 +94,39 @@ class Recorder:
         proves = properties.get("cookbook")
         if not isinstance(proves, dict):
             return
+        remarks = properties.get("remarks")
+        own = report.outcome
+        if isinstance(remarks, dict):
+            own = remarks["outcome"]
+            self._blame(proves, report.nodeid, remarks["found"])
         for rule in proves["rules"]:
-            key = (proves["recipe"], rule, str(proves["framework"]))
-            cell = self._cells.setdefault(key, _Cell())
+            cell = self._cell(proves, rule)
             cell.expected.update(proves["siblings"][rule])
             cell.seconds += report.duration
-            test = cell.tests.setdefault(
-                proves["test"], _Test(proves["variants"])
-            )
-            test.runs[report.nodeid] = _judge(
-                report, test.runs.get(report.nodeid)
-            )
-            if report.failed:
+            runs = cell.runs_of(proves)
+            before = runs.get(report.nodeid)
+            runs[report.nodeid] = _judge(own, report.when, before)
+            if own == "failed":
                 cell.failures.append(_failure(proves["test"], report))
+
+    def _cell(self, proves: Mapping[str, Any], rule: str) -> _Cell:
+        key = (proves["recipe"], rule, str(proves["framework"]))
+        return self._cells.setdefault(key, _Cell())
+
+    def _blame(
+        self, proves: Mapping[str, Any], nodeid: str, found: list[Any]
+    ) -> None:
+        """Note what was wrong with answers, whatever the test is about."""
+        from cookbook.results import MANNERS
+
+        cell = self._cell(proves, MANNERS)
+        cell.runs_of(proves)[nodeid] = "failed"
+        known = {failure.message for failure in cell.failures}
+        cell.failures += [
+            Failure(proves["test"], **one)
+            for one in found
+            if one["message"] not in known
+        ]
 
     def outcomes(self) -> list[Outcome]:
         """Judge the rules by what was reported so far."""
@@ -126,13 +152,13 @@ def _failure(test: str, report: pytest.TestReport) -> Failure:
     return Failure(test, assertion=False, message=str(report.longrepr))
 
 
-def _judge(report: pytest.TestReport, before: str | None) -> str:
+def _judge(outcome: str, when: str | None, before: str | None) -> str:
     """Judge a run of a test by one more of its phases."""
-    if report.failed or before == "failed":
+    if "failed" in (outcome, before):
         return "failed"
-    if report.skipped:
+    if outcome == "skipped":
         return "not checked"
-    return "passed" if report.when == "call" else before or "begun"
+    return "passed" if when == "call" else before or "begun"
 
 
 def _verdict(cell: _Cell) -> str:

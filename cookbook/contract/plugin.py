@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RECORDER = pytest.StashKey[Recorder]()
 SUBJECTS = pytest.StashKey["list[Subject]"]()
 JUDGED = pytest.StashKey[bool]()
+READS = pytest.StashKey[bool]()
+"""Whether answers are read by httplint, as part of the manners."""
+
 VARIANTS = pytest.StashKey[int]()
 JUDGEMENTS = (AssertionError, pytest.fail.Exception)
 
@@ -265,10 +268,26 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(
+    item: pytest.Item,
+) -> Generator[None, object, object]:
+    """Have the answers read that come in a contract test."""
+    from cookbook.contract.linting import reading
+
+    if not rules_of(item) or not item.config.stash.get(READS, True):
+        return (yield)
+    with reading():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep how a test failed: by an assertion, at which exchange."""
+    """Keep how a test failed: by an assertion, at which exchange.
+
+    One in which an answer was at fault fails too, if only by its manners.
+    """
     report = yield
     if report.failed and call.excinfo is not None:
         from cookbook.contract.exchanges import last_exchange
@@ -283,7 +302,33 @@ def pytest_runtest_makereport(
                 },
             )
         )
+    if call.when != "setup":
+        add_remarks(report)
     return report
+
+
+def add_remarks(report: pytest.TestReport) -> None:
+    """Say what was wrong with the answers of a test, apart from its rule."""
+    from cookbook.contract.exchanges import write_exchange
+    from cookbook.contract.linting import take_remarks
+
+    found = [
+        {
+            "assertion": True,
+            "message": one.text,
+            "exchange": write_exchange(one.answer, one.answer.headers),
+        }
+        for one in take_remarks()
+    ]
+    if not found:
+        return
+    said = {"outcome": report.outcome, "found": found}
+    report.user_properties.append(("remarks", said))
+    text = "\n\n".join(f"{f['message']}\n{f['exchange']}" for f in found)
+    if report.failed:
+        report.sections.append(("what httplint found", text))
+    else:
+        report.outcome, report.longrepr = "failed", text
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

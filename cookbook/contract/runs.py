@@ -35,6 +35,8 @@ class Given:
         subject: Subject,
         tell: Callable[[str, str], None] | None = None,
         to_break: str | None = None,
+        *,
+        manners: bool = False,
     ) -> None:
         self.recorder = Recorder()
         self.is_interrupted = False
@@ -42,6 +44,7 @@ class Given:
         self._subject = subject
         self._tell = tell
         self._to_break = to_break
+        self._manners = manners
         self._silences: list[BaseException] = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -50,6 +53,7 @@ class Given:
         config.stash[plugin.SUBJECTS] = [self._subject]
         config.stash[plugin.RECORDER] = self.recorder
         config.stash[plugin.JUDGED] = True
+        config.stash[plugin.READS] = self._manners
 
     def pytest_keyboard_interrupt(
         self, excinfo: pytest.ExceptionInfo[BaseException]
@@ -123,7 +127,7 @@ def judge(
     files = [described.contract]
     if manners:
         files.append(described.contract.parents[1] / "test_manners.py")
-    given = Given(subject, tell, to_break)
+    given = Given(subject, tell, to_break, manners=manners)
     arguments = [
         *map(str, files),
         f"--rootdir={book.root}",

@@ -60,6 +60,7 @@ class Service:
         self.examples = recipe.examples
         self.instances: list[Service] = [self]
         self._differences = {d.id: d for d in differences}
+        self._excused = {note for d in differences for note in d.httplint}
         self._server = server
         self._client: httpx2.Client | None = None
         self._deadline = answer_deadline
@@ -87,7 +88,7 @@ class Service:
         except httpx2.TransportError as error:
             note_exchange(error)
             raise
-        note_exchange(response)
+        note_exchange(response, self._excused)
         return response
 
     def differs(self, identifier: str) -> Difference | None:
@@ -167,6 +168,7 @@ class Service:
             _, port = stream.get_extra_info("client_addr")
             pid = self._holder(port)
             answer.read()
+        note_exchange(answer, self._excused)
         return pid, answer
 
     def _holder(self, port: int) -> int:

@@ -179,6 +179,13 @@ def test_what_is_not_there_is_a_problem(service: Service, path: str) -> None:
         assert_polite(service, answer)
 
 
+def test_a_path_of_8000_bytes_is_read(service: Service) -> None:
+    """The application answers; RFC 9110, 4.1, wants as much to be read."""
+    answer = service.request("GET", "/" + "x" * 7999)
+    assert 404 == answer.status_code
+    assert_polite(service, answer)
+
+
 def test_a_method_that_is_not_allowed_is_told_which_are(
     service: Service,
 ) -> None:

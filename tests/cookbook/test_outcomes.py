@@ -136,3 +136,20 @@ def test_gist() -> None:
     message = "AssertionError: <html>\n<p>\nassert 201 == 501\n +  where"
     gist = Failure("test_a", True, message).gist
     assert ["<html>", "assert 201 == 501"] == gist
+
+
+def test_a_remark_is_about_manners() -> None:
+    """An answer at fault breaks the manners, and not the test's rule."""
+    said = {"assertion": True, "message": "rude", "exchange": "> GET /"}
+    remarks = {"outcome": "passed", "found": [said]}
+    recorder = Recorder()
+    for value in (1, 2):
+        rude = report("test_a", "failed", value=value, of=2)
+        rude.user_properties.append(("remarks", remarks))
+        recorder.pytest_runtest_logreport(rude)
+    recorder.pytest_runtest_logreport(B)
+    found = {one.rule: one for one in recorder.outcomes()}
+    assert "kept" == found["polite"].verdict
+    assert "broken" == found["manners"].verdict
+    told = (Failure("test_a", True, "rude", "> GET /"),)
+    assert told == found["manners"].failures

@@ -216,3 +216,47 @@ def test_what_shares_a_service_is_run_by_one_worker(
     assert 40 == len(lines)
     assert 2 == len({line.split()[0] for line in set(lines)})
     assert 2 == len(set(lines))
+
+
+RUDE = """
+import pytest
+from cookbook.contract.exchanges import note_exchange
+
+
+@pytest.mark.rule("polite")
+@pytest.mark.parametrize("value", [1, 2])
+def test_made(framework, value):
+    import httpx2
+
+    asked = httpx2.Request("POST", "http://x/books")
+    fields = {"x-kind": "book"}
+    answer = httpx2.Response(201, request=asked, headers=fields)
+    note_exchange(answer)
+
+
+@pytest.mark.rule("brief")
+def test_after_it(framework):
+    pass
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("-p", "xdist", "-n", "2")])
+def test_an_answer_at_fault_is_bad_manners(
+    run: Run, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """The test fails, its rule is kept, and the manners are broken."""
+    answer = run("--cookbook-in", "flask", *words, tests=RUDE)
+    assert 1 == answer.returncode
+    assert {
+        ("flask", "polite"): "kept",
+        ("flask", "manners"): "broken",
+        ("flask", "brief"): "kept",
+    } == verdicts(tmp_path)
+    for line in (
+        "httplint: A new resource was created without its location being"
+        " sent. (CREATED_WITHOUT_LOCATION)",
+        "> POST /books",
+        "< x-kind: book",
+        "greet in flask: 2 of 3 rules kept; manners broken",
+    ):
+        assert line in answer.stdout.splitlines()

@@ -157,9 +157,7 @@ async def add_report(request: web.Request) -> web.Response:
     """Take a report; its author is who the token says."""
     given = await read_json(request, ReportInput)
     author = request[ACCESS].subject
-    return web.json_response(
-        {"title": given.title, "author": author}, status=201
-    )
+    return web.json_response({"title": given.title, "author": author})
 
 
 def prepare() -> None:

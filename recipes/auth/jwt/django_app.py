@@ -181,7 +181,7 @@ def add_report(request: Request) -> HttpResponse:
     """Take a report; its author is who the token says."""
     given = read_json(request, ReportInput)
     author = request.access.subject
-    return JsonResponse({"title": given.title, "author": author}, status=201)
+    return JsonResponse({"title": given.title, "author": author})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

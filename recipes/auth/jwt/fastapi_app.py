@@ -137,7 +137,7 @@ async def list_reports(reader: Reader) -> dict[str, Any]:
     return {"reports": reports.REPORTS, "reader": reader}
 
 
-@private.post("/reports", status_code=201)
+@private.post("/reports")
 async def add_report(given: ReportInput, author: Writer) -> dict[str, str]:
     """Take a report; its author is who the token says."""
     return {"title": given.title, "author": author}

@@ -147,7 +147,7 @@ def list_reports() -> ResponseReturnValue:
 def add_report() -> ResponseReturnValue:
     """Take a report; its author is who the token says."""
     given: dict[str, Any] = ReportInput().load(request.get_json())
-    return {"title": given["title"], "author": g.access.subject}, 201
+    return {"title": given["title"], "author": g.access.subject}
 
 
 def prepare() -> None:

@@ -144,7 +144,7 @@ async def list_reports(request: UserRequest) -> dict[str, Any]:
     return {"reports": reports.REPORTS, "reader": request.user}
 
 
-@post("/reports", guards=[require_scope(reports.WRITE)])
+@post("/reports", status_code=200, guards=[require_scope(reports.WRITE)])
 async def add_report(
     data: ReportInput, request: UserRequest
 ) -> dict[str, str]:

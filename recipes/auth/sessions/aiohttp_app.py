@@ -164,7 +164,7 @@ async def sign_up(request: web.Request) -> web.Response:
         await run(request, tables.add_account(given.email, password_hash))
     except IntegrityError:
         raise web.HTTPConflict from None
-    return web.json_response({"email": given.email.lower()}, status=201)
+    return web.json_response({"email": given.email.lower()})
 
 
 @routes.post("/login")

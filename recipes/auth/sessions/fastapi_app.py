@@ -151,7 +151,7 @@ async def show_token(
     return {"csrf_token": fresh.data["csrf_token"]}
 
 
-@accounts.post("/users", status_code=201)
+@accounts.post("/users")
 async def sign_up(request: Request, given: SignUp) -> dict[str, str]:
     """Add an account."""
     password_hash = await asyncio.to_thread(PASSWORDS.hash, given.password)

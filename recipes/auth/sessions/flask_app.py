@@ -166,7 +166,7 @@ def sign_up() -> ResponseReturnValue:
         run(tables.add_account(given["email"], password_hash))
     except IntegrityError:
         abort(409)
-    return {"email": given["email"].lower()}, 201
+    return {"email": given["email"].lower()}
 
 
 @accounts.post("/login")

@@ -159,7 +159,7 @@ async def show_token(
     return Response(body, cookies=[make_cookie(fresh.id)])
 
 
-@post("/users")
+@post("/users", status_code=200)
 async def sign_up(data: SignUp, db_engine: AsyncEngine) -> dict[str, str]:
     """Add an account."""
     password_hash = await asyncio.to_thread(PASSWORDS.hash, data.password)

@@ -67,7 +67,7 @@ async def place_order(request: web.Request) -> web.Response:
     order = cafe.take_order([price.result() for price in prices])
     # rule: after-answer
     send_later(request.app[RECEIPTS], order)
-    return web.json_response(order, status=201)
+    return web.json_response(order)
 
 
 def send_later(receipts: set[asyncio.Task[None]], order: cafe.Order) -> None:

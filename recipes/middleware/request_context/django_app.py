@@ -86,7 +86,7 @@ def place_order(request: HttpRequest) -> HttpResponse:
         cafe.send_receipt,
         order,
     )
-    return JsonResponse(order, status=201)
+    return JsonResponse(order)
 
 
 def read_context(request: HttpRequest) -> RequestContext:

@@ -52,7 +52,7 @@ def get_menu() -> cafe.Menu:
     return cafe.read_menu(PRICES_FILE)
 
 
-@counter.post("/orders", status_code=201)
+@counter.post("/orders")
 async def place_order(
     wanted: OrderInput, background: BackgroundTasks
 ) -> cafe.Order:

@@ -69,7 +69,7 @@ def place_order() -> ResponseReturnValue:
         cafe.send_receipt,
         order,
     )
-    return {**order}, 201
+    return {**order}
 
 
 def read_context() -> RequestContext:

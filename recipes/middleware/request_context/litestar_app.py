@@ -60,7 +60,7 @@ def get_menu() -> cafe.Menu:
     return cafe.read_menu(PRICES_FILE)
 
 
-@post("/orders")
+@post("/orders", status_code=200)
 async def place_order(data: OrderInput) -> Response[cafe.Order]:
     """Take an order: prices side by side, the receipt afterwards."""
     async with asyncio.TaskGroup() as group:

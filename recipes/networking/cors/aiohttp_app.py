@@ -54,7 +54,7 @@ async def begin_session(request: web.Request) -> web.Response:
     """Begin a session; a name is enough, for once."""
     name = (await read_json(request, SessionInput)).name
     token = await asyncio.to_thread(drafts.begin_session, DRAFTS_FILE, name)
-    response = web.json_response({"name": name}, status=201)
+    response = web.json_response({"name": name})
     response.set_cookie(
         "session", token, secure=True, httponly=True, samesite="Lax"
     )

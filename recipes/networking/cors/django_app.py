@@ -84,7 +84,7 @@ def begin_session(request: HttpRequest) -> HttpResponse:
     """Begin a session; a name is enough, for once."""
     name = read_json(request, SessionInput).name
     token = drafts.begin_session(DRAFTS_FILE, name)
-    response = JsonResponse({"name": name}, status=201)
+    response = JsonResponse({"name": name})
     response.set_cookie(
         "session", token, secure=True, httponly=True, samesite="Lax"
     )

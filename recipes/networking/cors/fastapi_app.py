@@ -50,7 +50,7 @@ def get_session(token: Token = "") -> dict[str, str | None]:
     return {"name": drafts.find_name(DRAFTS_FILE, token)}
 
 
-@desk.post("/session", status_code=201)
+@desk.post("/session")
 def begin_session(session: SessionInput, response: Response) -> dict[str, str]:
     """Begin a session; a name is enough, for once."""
     token = drafts.begin_session(DRAFTS_FILE, session.name)

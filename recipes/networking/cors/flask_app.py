@@ -53,7 +53,7 @@ def begin_session() -> ResponseReturnValue:
     response.set_cookie(
         "session", token, secure=True, httponly=True, samesite="Lax"
     )
-    return response, 201
+    return response
 
 
 @desk.get("/draft")

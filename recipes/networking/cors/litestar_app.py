@@ -55,7 +55,7 @@ def get_session(token: Token = "") -> dict[str, str | None]:
     return {"name": drafts.find_name(DRAFTS_FILE, token)}
 
 
-@post("/session", sync_to_thread=True)
+@post("/session", status_code=200, sync_to_thread=True)
 def begin_session(data: SessionInput) -> Response[dict[str, str]]:
     """Begin a session; a name is enough, for once."""
     token = drafts.begin_session(DRAFTS_FILE, data.name)

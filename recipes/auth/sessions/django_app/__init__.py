@@ -150,7 +150,7 @@ def sign_up(request: HttpRequest) -> HttpResponse:
         User.objects.create_user(email, password=given.password)
     except IntegrityError:
         raise ProblemError(409) from None
-    return JsonResponse({"email": email}, status=201)
+    return JsonResponse({"email": email})
 
 
 @require_POST

@@ -1,0 +1,1 @@
+"""Tests; a package, since sniffpy installs one of the same name."""
