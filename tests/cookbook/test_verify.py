@@ -411,3 +411,26 @@ def test_ctrl_c(ask: Ask, served_book: Writer) -> None:
     book = served_book({"tests/contracts/first/test_greet.py": tests})
     code, answer, errors = ask(book, "verify", "greet")
     assert (130, "", "") == (code, answer, errors.strip())
+
+
+MADE = (
+    "self.send_response = lambda _:"
+    " BaseHTTPRequestHandler.send_response(self, 201)"
+)
+
+
+def test_answers_are_read_with_the_manners(
+    ask: Ask, served_book: Writer, rude: Callable[[str], str]
+) -> None:
+    """What httplint calls bad breaks the manners, where they are judged."""
+    words = ("verify", "greet", "--command", rude(MADE), "--json")
+    book, found = served_book(), {}
+    for more in ((), ("--rule", "prompt")):
+        (report,) = json.loads(ask(book, *words, *more)[1])
+        found[more] = {
+            failure["message"]
+            for rule in report["rules"]
+            for failure in rule["failures"]
+            if "CREATED_WITHOUT_LOCATION" in failure["message"]
+        }
+    assert [1, 0] == [*map(len, found.values())]
