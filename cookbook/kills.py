@@ -23,7 +23,7 @@ from cookbook.terminal import (
     print_json,
     say,
 )
-from cookbook.trials import FIRST, Finding, known, made_with, trials
+from cookbook.trials import FIRST, Finding, known, made_with
 
 FEW = 3
 """Of fewer wrong ways, to notice all of them says nothing."""
@@ -83,17 +83,15 @@ def blocks(book: Book, recipe: Recipe) -> list[Block]:
 
 def current(book: Book, recipe: Recipe) -> Iterator[Finding]:
     """Find what was tried under every test, and has not changed since."""
-    findings = known(book)
-    for name in book.frameworks:
-        if not recipe.implementation(name):
+    states: dict[str, dict[str, str]] = {}
+    for finding in known(book).values():
+        if finding.recipe != recipe.slug or finding.scope == FIRST:
             continue
-        for trial in trials(recipe, name):
-            place = recipe.slug, name, trial.kind, trial.id
-            finding = findings.get(place)
-            if finding is None or finding.scope == FIRST:
-                continue
-            if finding.hashes == made_with(book, trial):
-                yield finding
+        name = finding.framework
+        if name not in states:
+            states[name] = made_with(book, recipe, name)
+        if finding.hashes == states[name]:
+            yield finding
 
 
 def block(rule: str, findings: list[Finding]) -> Block:

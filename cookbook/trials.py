@@ -131,7 +131,8 @@ def of_piece(recipe: Recipe, framework: str, piece: Marked) -> Trial:
 def attempt(book: Book, trial: Trial, scope: str = FIRST) -> Finding:
     """Try a wrong way, under as many tests as the `scope` says."""
     begun = perf_counter()
-    recipe, hashes_then = trial.recipe, made_with(book, trial)
+    recipe = trial.recipe
+    hashes_then = made_with(book, recipe, trial.framework)
     with tree_of(book, recipe) as tree:
         try:
             trial.change(tree)
@@ -230,10 +231,10 @@ def others(trial: Trial, outcomes: list[Outcome]) -> list[str]:
     ]
 
 
-def made_with(book: Book, trial: Trial) -> dict[str, str]:
+def made_with(book: Book, recipe: Recipe, framework: str) -> dict[str, str]:
     """Name the state of every file that a finding depends on."""
-    found = hashes(book, trial.recipe.slug, trial.framework)
-    return found | {"pitfalls": digest([trial.recipe.pitfalls])}
+    found = hashes(book, recipe.slug, framework)
+    return found | {"pitfalls": digest([recipe.pitfalls])}
 
 
 def known(book: Book) -> dict[tuple[str, str, str, str], Finding]:
@@ -277,7 +278,7 @@ def changed_ones(
     for trial in listed:
         cell = (trial.recipe.slug, trial.framework)
         if cell not in state:
-            state[cell] = made_with(book, trial)
+            state[cell] = made_with(book, trial.recipe, trial.framework)
         finding = findings.get((*cell, trial.kind, trial.id))
         if (
             finding is None
