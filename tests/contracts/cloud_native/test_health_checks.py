@@ -81,14 +81,15 @@ class Rates:
 
     `mode` is what it answers: a status, or how it misbehaves. `asked` are
     the times of the requests, `open` is how many wait for their answer
-    now, `most_open` how many ever did at once; `followed` counts who came
-    by a redirect.
+    now, `hanging` how many of them hang, `most_open` how many ever waited
+    at once; `followed` counts who came by a redirect.
     """
 
     def __init__(self) -> None:
         self.mode = "200"
         self.asked: list[float] = []
         self.open = self.most_open = self.followed = 0
+        self.hanging = 0
         self._lock = threading.Lock()
         self._release = threading.Event()
         self._serve(0)
@@ -139,7 +140,11 @@ class Rates:
             self.followed += 1
             mode = "200"
         if mode == "hang":
+            with self._lock:
+                self.hanging += 1
             release.wait(60)
+            with self._lock:
+                self.hanging -= 1
         elif mode == "drip":
             handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Drops: ")
             while not release.wait(0.02):
@@ -472,7 +477,7 @@ def test_it_lives_while_all_hangs(
     service, rates, database = parts
     rates.mode = "hang"
     database.hold()
-    until(lambda: rates.open, "the rates were not asked")
+    until(lambda: rates.hanging, "the rates were not asked")
     until(lambda: 503 == told(service)[0], "the database was not missed")
     assert {200} == ask_at_once(service, ["/livez"] * AT_ONCE)
 
@@ -739,7 +744,7 @@ def test_what_hangs_does_not_hold_up_the_end(
     with running(framework, tmp_path, limit=120) as (service, rates, _):
         until_ready(service)
         rates.mode = "hang"
-        until(lambda: rates.open, "the rates were not asked")
+        until(lambda: rates.hanging, "the rates were not asked")
         service.signal(signal.SIGTERM)
         assert has_ended(service)
 
@@ -767,7 +772,7 @@ def test_a_check_that_hangs_holds_up_nobody(
         until_ready(service)
         rates.mode = "hang"
         database.hold()
-        until(lambda: rates.open, "the rates were not asked")
+        until(lambda: rates.hanging, "the rates were not asked")
         asked = len(rates.asked)
         paths = [*PROBES, "/prices/a1"] * 12
         assert {200} == ask_at_once(service, paths)
