@@ -11,18 +11,17 @@ verdict (killed, survived, crashed), the test that noticed it, the change.
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from difflib import unified_diff
-from functools import cache
+from functools import cache, partial
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from cookbook.book import Book, Recipe
 from cookbook.contract.runs import judge
 from cookbook.contract.servers import Subject
+from cookbook.forking import forked
 from cookbook.names import WrongUse
 from cookbook.pitfalls import tree_of
 from cookbook.progress import Progress
@@ -36,7 +35,6 @@ from cookbook.terminal import (
     print_json,
 )
 from cookbook.trials import ANSWER_DEADLINE, PATIENCE, failures
-from cookbook.trying import start_afresh
 
 KILLED, SURVIVED, CRASHED = "killed", "survived", "crashed"
 
@@ -208,31 +206,21 @@ def difference(before: str, after: str) -> str:
 
 
 MARKS = ("---", "+++", "@@ ")
-WORK: list[tuple[Book, Mutant]] = []
-"""What the forked processes are to do: they have it from this one."""
-
-
-def attempt_one(number: int) -> Found:
-    """Try a mutant in a process of its own."""
-    return attempt(*WORK[number])
 
 
 def attempts(
     book: Book, mutants: Sequence[Mutant], jobs: int
 ) -> Iterator[Found]:
     """Try mutants, `jobs` at a time; give the findings in order."""
-    WORK[:] = [(book, mutant) for mutant in mutants]
-    pool = ProcessPoolExecutor(jobs, get_context("fork"), start_afresh)
-    try:
-        found = [pool.submit(attempt_one, n) for n in range(len(mutants))]
-        for number, (each, mutant) in enumerate(
-            zip(found, mutants, strict=True), 1
+    work = [partial(attempt, book, mutant) for mutant in mutants]
+    with forked(work, jobs) as found:
+        for number, (mutant, find) in enumerate(
+            zip(mutants, found, strict=True), 1
         ):
             with Progress() as progress:
                 progress.say(f"{number} of {len(mutants)}: {mutant.file}")
-                yield each.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+                each = find()
+            yield each
 
 
 def try_mutants(

@@ -5,15 +5,14 @@ id, rule, verdict (caught, survived, caught only elsewhere, crashed, breaks
 more than it says), the test that caught it and its assertion.
 """
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 
 from cookbook.book import Book
 from cookbook.contract.outcomes import gist_of
+from cookbook.forking import forked
 from cookbook.progress import Progress
 from cookbook.terminal import (
     FAINT,
@@ -68,20 +67,12 @@ def attempts(
     book: Book, listed: Sequence[Trial], scope: str, jobs: int
 ) -> Iterator[Finding]:
     """Make some trials, `jobs` at a time; give the findings in order."""
+    work = [partial(attempt_twice, book, trial, scope) for trial in listed]
     if jobs == 1:
-        yield from waited_for(
-            listed,
-            (partial(attempt_twice, book, trial, scope) for trial in listed),
-        )
+        yield from waited_for(listed, work)
         return
-    ATTEMPTS[:] = [(book, trial, scope) for trial in listed]
-    fork = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(jobs, fork, start_afresh)
-    try:
-        found = [pool.submit(attempt_one, n) for n in range(len(listed))]
-        yield from waited_for(listed, (one.result for one in found))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    with forked(work, jobs) as found:
+        yield from waited_for(listed, found)
 
 
 def waited_for(
@@ -94,24 +85,6 @@ def waited_for(
             progress.say(f"{place}: {trial.id}")
             finding = find()
         yield finding
-
-
-ATTEMPTS: list[tuple[Book, Trial, str]] = []
-"""What the forked processes are to do: they have it from this one."""
-
-
-def start_afresh() -> None:
-    """Share no helper process with the one that this was forked from."""
-    from cookbook.contract.processes import guard
-    from cookbook.contract.servers import warm_parent
-
-    guard.cache_clear()
-    warm_parent.cache_clear()
-
-
-def attempt_one(number: int) -> Finding:
-    """Make a trial in a process of its own."""
-    return attempt_twice(*ATTEMPTS[number])
 
 
 def attempt_twice(book: Book, trial: Trial, scope: str) -> Finding:

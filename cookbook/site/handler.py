@@ -69,7 +69,6 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_error(421, "This is served to 127.0.0.1 only")
         return False
 
-    # The names of these are the base class's.
     def do_GET(self) -> None:
         """Answer with a file, or with the page that tries a recipe."""
         recipe = self._tried()
