@@ -117,7 +117,8 @@ class Difference:
 
     `instead` is what they do, `upstream` a link that shows it was forced.
     `serve` names the servers that do so, where others do not; `httplint`
-    what httplint calls bad in answers because of it, by its names.
+    what httplint calls bad in answers because of it, by its names. `alone`
+    says that only a server with one worker does so.
     """
 
     id: str
@@ -128,6 +129,7 @@ class Difference:
     upstream: str | None = None
     serve: tuple[str, ...] = ()
     httplint: tuple[str, ...] = ()
+    alone: bool = False
 
     @classmethod
     def read(cls, table: Table, framework: str | None = None) -> Self:
@@ -148,6 +150,7 @@ class Difference:
             table.optional_text("upstream"),
             table.texts("serve"),
             table.texts("httplint"),
+            table.flag("alone"),
         )
 
     def holds_in(self, recipe: "Recipe", served: str = "") -> bool:
@@ -225,6 +228,8 @@ class Serve:
 
     `bind` in the command is `port`, or `fd` where the server can take a
     socket that listens already. `workers` tells whether it can have many.
+    `started` is what it logs for each worker that is up, where it must not
+    be told to end before.
     """
 
     command: str
@@ -232,6 +237,7 @@ class Serve:
     fd: str | None = None
     workers: bool = False
     dev: str | None = None
+    started: str | None = None
 
     def words(
         self,
@@ -263,6 +269,7 @@ class Serve:
             table.optional_text("fd"),
             table.flag("workers"),
             table.optional_text("dev"),
+            table.optional_text("started"),
         )
 
 

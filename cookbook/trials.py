@@ -27,6 +27,8 @@ SURVIVED = "survived"
 ELSEWHERE = "caught only elsewhere"
 TOO_MUCH = "breaks more than it says"
 CRASHED = "crashed"
+NOT_CHECKED = "not checked"
+"""No test noticed, and some of the rule's had not what they need here."""
 
 SCOPES = FIRST, RULE, WHOLE = "first", "rule", "whole"
 """How much is asked of a wrong way: until a test of its rule has noticed,
@@ -84,8 +86,8 @@ class Finding:
     def is_good(self) -> bool:
         """Tell whether the contract did what it is for."""
         if self.kind == "ablation":
-            return self.verdict in (CAUGHT, CRASHED)
-        return self.verdict == CAUGHT
+            return self.verdict in (CAUGHT, CRASHED, NOT_CHECKED)
+        return self.verdict in (CAUGHT, NOT_CHECKED)
 
 
 def trials(recipe: Recipe, framework: str) -> Iterator[Trial]:
@@ -200,6 +202,9 @@ def verdict_on(
         return CAUGHT, judged[0]
     if own:
         return CRASHED, own[0]
+    own_tests = [o.tests.values() for o in outcomes if o.rule == trial.rule]
+    if any(NOT_CHECKED in verdicts for verdicts in own_tests):
+        return NOT_CHECKED, None
     elsewhere = failures(outcomes)
     if elsewhere:
         return ELSEWHERE, elsewhere[0]
@@ -283,6 +288,7 @@ def changed_ones(
         if (
             finding is None
             or not finding.is_good
+            or finding.verdict == NOT_CHECKED
             or finding.hashes != state[cell]
             or SCOPES.index(finding.scope) < SCOPES.index(scope)
         ):

@@ -2,7 +2,7 @@
 
 As JSON, a list of findings: recipe, framework, kind (pitfall or ablation),
 id, rule, verdict (caught, survived, caught only elsewhere, crashed, breaks
-more than it says), the test that caught it and its assertion.
+more than it says, not checked), the test that caught it and its assertion.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +25,7 @@ from cookbook.terminal import (
     print_json,
 )
 from cookbook.trials import (
+    NOT_CHECKED,
     Finding,
     Trial,
     attempt,
@@ -156,7 +157,10 @@ def summary(findings: list[Finding], *, changed: bool) -> list[Line]:
         if not changed:
             text = "There are no wrong ways to try."
         return [[(text, FAINT)]]
-    good = sum(finding.is_good for finding in findings)
+    left = sum(finding.verdict == NOT_CHECKED for finding in findings)
+    good = sum(finding.is_good for finding in findings) - left
     seconds = sum(finding.seconds for finding in findings)
     text = f"{good} of {len(findings)} wrong ways were noticed"
+    if left:
+        text += f", {left} not checked"
     return [[], [(text, STRONG), (f" in {seconds:.0f} s.", FAINT)]]

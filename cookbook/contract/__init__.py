@@ -1,6 +1,8 @@
 """The harness: start a service, hold it to its contract."""
 
+from cookbook.contract.doors import breakable
 from cookbook.contract.examples import Played, play
+from cookbook.contract.figures import figure
 from cookbook.contract.servers import StartError, Subject
 from cookbook.contract.service import Service, start
 from cookbook.contract.waiting import until
@@ -10,6 +12,8 @@ __all__ = [
     "Service",
     "StartError",
     "Subject",
+    "breakable",
+    "figure",
     "play",
     "start",
     "until",

@@ -1,5 +1,6 @@
 """What the tests of a run say about the rules."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from time import time
@@ -82,10 +83,16 @@ class _Cell:
 
 
 class Recorder:
-    """A pytest plugin that collects the reports of one run."""
+    """A pytest plugin that collects the reports of one run.
+
+    `figures` are what its tests have counted, by recipe and framework;
+    `unchecked` says why tests were left, and how many.
+    """
 
     def __init__(self) -> None:
         self.begun = time()
+        self.figures: dict[tuple[str, str], Counter[str]] = {}
+        self.unchecked: Counter[str] = Counter()
         self._cells: dict[tuple[str, str, str], _Cell] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -94,6 +101,7 @@ class Recorder:
         proves = properties.get("cookbook")
         if not isinstance(proves, dict):
             return
+        self._count(proves, report)
         remarks = properties.get("remarks")
         own = report.outcome
         if isinstance(remarks, dict):
@@ -108,6 +116,17 @@ class Recorder:
             runs[report.nodeid] = _judge(own, report.when, before)
             if own == "failed":
                 cell.failures.append(_failure(proves["test"], report))
+
+    def _count(
+        self, proves: Mapping[str, Any], report: pytest.TestReport
+    ) -> None:
+        place = proves["recipe"], str(proves["framework"])
+        for name, value in report.user_properties:
+            if name == "figures" and isinstance(value, dict):
+                self.figures.setdefault(place, Counter()).update(value)
+        if report.skipped and isinstance(report.longrepr, tuple):
+            reason = str(report.longrepr[2]).removeprefix("Skipped: ")
+            self.unchecked[reason] += 1
 
     def _cell(self, proves: Mapping[str, Any], rule: str) -> _Cell:
         key = (proves["recipe"], rule, str(proves["framework"]))

@@ -6,7 +6,7 @@ recipe of the book: the house manners.
 """
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="another server of framework.toml, where any can serve",
     )
     group.addoption(
+        "--cookbook-services",
+        action="store_true",
+        help="run recipes on the real parts that answer, by several workers",
+    )
+    group.addoption(
         "--cookbook-plainly",
         action="store_true",
         help="start every server as a shell would, without a warm parent",
@@ -114,6 +119,7 @@ def subjects(config: pytest.Config) -> "list[Subject]":
             settings=settings,
             plainly=config.getoption("--cookbook-plainly"),
             serve=serve,
+            on_parts=config.getoption("--cookbook-services"),
         )
         for framework in found
     ]
@@ -124,10 +130,16 @@ def recipes(config: pytest.Config) -> list[str]:
     """List the recipes that serve, as far as they were asked for."""
     from cookbook.book import Book
 
+    book = Book.load()
     names = config.getoption("--cookbook-recipe")
     if names:
-        return [Book.load().recipe(name).slug for name in names.split(",")]
-    return [r.slug for r in Book.load().recipes.values() if r.kind != "once"]
+        return [book.recipe(name).slug for name in names.split(",")]
+    on_parts = config.getoption("--cookbook-services")
+    return [
+        recipe.slug
+        for recipe in book.recipes.values()
+        if recipe.kind != "once" and (recipe.services or not on_parts)
+    ]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -205,7 +217,8 @@ def is_asked_for(
     wanted = config.getoption("--cookbook-rule")
     if wanted and not set(wanted) & set(rules):
         return False
-    if config.getoption("--cookbook-recipe") and recipe not in recipes(config):
+    chosen = ("--cookbook-recipe", "--cookbook-services")
+    if any(map(config.getoption, chosen)) and recipe not in recipes(config):
         return False
     return (
         subject is None or not subject.is_ours or is_written(recipe, subject)
@@ -352,15 +365,22 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say which rules were kept, broken and not checked."""
-    outcomes = config.stash[RECORDER].outcomes()
+    recorder = config.stash[RECORDER]
+    outcomes = recorder.outcomes()
     if not outcomes:
         return
     terminalreporter.section("rules")
-    for line in summary(outcomes):
+    for line in summary(outcomes, recorder.figures):
         terminalreporter.write_line(line)
+    for reason, count in recorder.unchecked.items():
+        tests = "1 test" if count == 1 else f"{count} tests"
+        terminalreporter.write_line(f"{reason} ({tests})")
 
 
-def summary(outcomes: list[Outcome]) -> list[str]:
+def summary(
+    outcomes: list[Outcome],
+    figures: Mapping[tuple[str, str], Mapping[str, int]],
+) -> list[str]:
     """Count by recipe and subject; name what is not kept."""
     cells: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
@@ -376,4 +396,6 @@ def summary(outcomes: list[Outcome]) -> list[str]:
             if outcome.verdict != "kept":
                 line += f"; {outcome.rule} {outcome.verdict}"
         lines.append(line)
+        counted = sorted(figures.get((recipe, framework), {}).items())
+        lines += [f"    {text}: {number:,}" for text, number in counted]
     return lines

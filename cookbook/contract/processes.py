@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -272,6 +273,22 @@ def wait_until_answering(port: int, process: Process, deadline: float) -> None:
     if code is not None:
         raise LaunchError(f"the server ended with status {code}")
     raise LaunchError(f"no answer from {where} in {deadline:g} seconds")
+
+
+def wait_until(
+    is_so: Callable[[], bool], process: Process, deadline: float
+) -> None:
+    """Wait for what a process must come to."""
+    end = time.monotonic() + deadline
+    while not is_so():
+        code = process.poll()
+        if code is not None:
+            raise LaunchError(f"the server ended with status {code}")
+        if time.monotonic() > end:
+            raise LaunchError(
+                f"not all workers are up in {deadline:g} seconds"
+            )
+        select.select([process], [], [], 0.005)
 
 
 def ask(port: int, process: Process, end: float) -> bytes | None:

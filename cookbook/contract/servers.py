@@ -18,6 +18,7 @@ from cookbook.contract.processes import (
     launch_plainly,
     listen,
     reserve_port,
+    wait_until,
     wait_until_answering,
 )
 from cookbook.environments import python_for
@@ -42,8 +43,9 @@ class Subject:
     `{port}` stands for the port. `tree` is the folder whose recipes are
     served, `settings` go over the knobs, `plainly` starts every server as
     a shell would, without a warm parent; `serve` names another server than
-    the usual one, for recipes that any server can serve. The deadlines say
-    how many seconds it may take to start, and to answer a request.
+    the usual one, for recipes that any server can serve; `on_parts` runs
+    recipes on the real parts that they can run on. The deadlines say how
+    many seconds it may take to start, and to answer a request.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Subject:
     settings: Mapping[str, str] = field(default_factory=dict, hash=False)
     plainly: bool = False
     serve: str = ""
+    on_parts: bool = False
     start_deadline: float = START_DEADLINE
     answer_deadline: float = ANSWER_DEADLINE
 
@@ -73,6 +76,7 @@ class Server:
         *,
         takes_listener: bool,
         deadline: float,
+        is_up: Callable[[str], bool],
     ) -> None:
         self.launch = launch
         self.port: int = reservation.getsockname()[1]
@@ -81,18 +85,29 @@ class Server:
         self._starter = starter
         self._reservation = reservation
         self._takes_listener = takes_listener
+        self._is_up = is_up
 
     def boot(self) -> None:
         """Start the process and wait for its first answer."""
+        said = len(self._log())
         try:
             self.process = self._launch()
             wait_until_answering(self.port, self.process, self._deadline)
+            wait_until(
+                lambda: self._is_up(self._log()[said:]),
+                self.process,
+                self._deadline,
+            )
         except LaunchError as error:
             self.close()
             raise StartError(with_log(str(error), self.launch.log)) from None
         except BaseException:
             self.close()
             raise
+
+    def _log(self) -> str:
+        log = self.launch.log
+        return log.read_text(errors="replace") if log.exists() else ""
 
     def _launch(self) -> Process:
         if not self._takes_listener:
@@ -155,12 +170,16 @@ class Plan:
         argv = self.argv(serve, port)
         env = {**self.env, "PORT": str(port)}
         log = self.folder / f"{number}.log"
+        started = serve.started if serve is not None else None
         return Server(
             Launch(argv, env, self.root, log),
             self.starter,
             reservation,
             takes_listener=serve is not None and serve.fd is not None,
             deadline=self.subject.start_deadline,
+            is_up=lambda log: (
+                not started or self.workers <= log.count(started)
+            ),
         )
 
     @property
@@ -179,17 +198,17 @@ class Plan:
     def served(self) -> str:
         """The name of the server: a recipe about servers chooses its own."""
         own = self.recipe.server
-        return self.subject.serve or own if own == "http" else own
+        name = self.subject.serve or own if own == "http" else own
+        if self.workers > 1 and not self.framework.serve[name].workers:
+            return "managed"
+        return name
 
     @property
     def serve(self) -> Serve | None:
         """The server that fits the recipe and the number of workers."""
         if not self.subject.is_ours:
             return None
-        serve = self.framework.serve[self.served]
-        if self.workers > 1 and not serve.workers:
-            return self.framework.serve["managed"]
-        return serve
+        return self.framework.serve[self.served]
 
     def argv(self, serve: Serve | None, port: int) -> list[str]:
         """Write the command line of one instance."""
@@ -213,7 +232,7 @@ class Plan:
         if not self.subject.is_ours:
             return []
         name = self.subject.name
-        return [
+        found = [
             *(
                 d
                 for d in self.framework.differences
@@ -221,6 +240,7 @@ class Plan:
             ),
             *(d for d in self.recipe.differences if name in d.frameworks),
         ]
+        return [d for d in found if self.workers == 1 or not d.alone]
 
     @property
     def options(self) -> list[str]:

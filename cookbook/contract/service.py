@@ -21,8 +21,15 @@ import psutil
 import pytest
 
 from cookbook.book import Book, Difference, Recipe
+from cookbook.contract.doors import Door
 from cookbook.contract.exchanges import note_exchange
 from cookbook.contract.processes import guard
+from cookbook.contract.realparts import (
+    PARTS,
+    need,
+    parts_that_answer,
+    shares,
+)
 from cookbook.contract.servers import (
     ANSWER_DEADLINE,
     STOP_DEADLINE,
@@ -37,6 +44,9 @@ ROOM = 1 << 30
 
 LAST_WORDS = 12
 MOST_ROUNDS = 100
+SHARING = 2
+"""How many workers there are at least, where state is to be shared."""
+
 RUNNING: list["Service"] = []
 """The services of this process that were started and are not yet closed."""
 
@@ -263,6 +273,26 @@ def temporary_folder(prefix: str, parent: str | None = None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def parts_of(
+    recipe: Recipe, subject: Subject, wanted: Sequence[str | Door]
+) -> Iterator[dict[str, object]]:
+    """Give the settings of the real parts that a service runs on."""
+    names = [one if isinstance(one, str) else one.name for one in wanted]
+    if not names and not subject.on_parts:
+        yield {}
+        return
+    need(names)
+    if subject.on_parts:
+        names = list(dict.fromkeys((*names, *parts_that_answer(recipe))))
+    with shares(names) as settings:
+        for one in wanted:
+            if not isinstance(one, str):
+                env = PARTS[one.name].env
+                settings[env] = one.through(settings[env])
+        yield dict(settings)
+
+
+@contextlib.contextmanager
 def start(
     recipe: str,
     framework: str | Subject,
@@ -270,14 +300,18 @@ def start(
     workers: int = 1,
     instances: int = 1,
     seed: int | None = None,
+    *,
+    parts: Sequence[str | Door] = (),
     book: Book | None = None,
 ) -> Iterator[Service]:
     """Start a service, give it to the test, and leave nothing behind.
 
     `knobs` are settings by name (`None`: not set at all), `seed` is how
-    many rows there are at the start. A service known only by its URL is
-    taken as it is: a test that asks for more is left as not checked.
-    `book` is the one that it is of, where not that of the tool.
+    many rows there are at the start. `parts` are the real ones that it
+    runs on, by name or through a door; where one does not answer, the test
+    is left as not checked. A service known only by its URL is taken as it
+    is: a test that asks for more is left as not checked. `book` is the one
+    that it is of, where not that of the tool.
     """
     subject = framework
     if isinstance(subject, str):
@@ -285,7 +319,7 @@ def start(
     book = book or Book.load()
     described = book.recipe(recipe)
     if subject.url is not None:
-        if knobs or workers > 1 or instances > 1 or seed is not None:
+        if knobs or workers > 1 or instances > 1 or seed is not None or parts:
             pytest.skip("not checked: needs to start the service itself")
         service = Service(
             subject.url, described, answer_deadline=subject.answer_deadline
@@ -297,8 +331,17 @@ def start(
         folder = stack.enter_context(
             temporary_folder("cookbook-", in_memory())
         )
+        settings = stack.enter_context(parts_of(described, subject, parts))
+        if subject.on_parts:
+            workers = max(workers, SHARING)
         env = environment(
-            book, described, subject, folder, knobs or {}, workers, seed
+            book,
+            described,
+            subject,
+            folder,
+            settings | dict(knobs or {}),
+            workers,
+            seed,
         )
         plan = Plan(book, described, subject, env, folder, workers)
         plan.prepare()

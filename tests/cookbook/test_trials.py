@@ -10,6 +10,7 @@ import pytest
 
 from cookbook import trying
 from cookbook.book import Book
+from cookbook.contract import realparts
 from cookbook.contract.runs import judge
 from cookbook.contract.servers import Subject
 from cookbook.names import WrongUse
@@ -23,12 +24,21 @@ from cookbook.trials import (
     trials,
     write_down,
 )
+from cookbook.trying import summary
+from tests.cookbook.conftest import CONTRACT
 
 type Ask = Callable[..., tuple[int, str, str]]
 type Writer = Callable[..., Book]
 
 ROOT = Path(__file__).parents[2]
 FILE = "recipes/first/greet/http_app.py"
+ON_REDIS = """
+
+@pytest.mark.rule("prompt")
+def test_it_comes_on_redis(framework):
+    with start("greet", framework, parts=["redis"]) as service:
+        assert 200 == service.request("GET", "/hello").status_code
+"""
 
 
 def pitfall(
@@ -81,6 +91,25 @@ def test_survived(attempted: Callable[..., Finding]) -> None:
     finding = attempted(find="status = 200", replace="status = int(200)")
     assert ("survived", False) == (finding.verdict, finding.is_good)
     assert "no test noticed" == finding.message
+
+
+def test_not_checked(
+    served_book: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no test noticed is open where one had no part to run on."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(realparts, "silence_of", lambda _: "redis is away")
+    wrong = pitfall("status = 200", "status = int(200)", "prompt")
+    book = served_book(
+        {
+            "recipes/first/greet/pitfalls.toml": wrong,
+            "tests/contracts/first/test_greet.py": CONTRACT + ON_REDIS,
+        }
+    )
+    finding = attempt(book, next(trials(book.recipe("greet"), "http")))
+    assert ("not checked", True) == (finding.verdict, finding.is_good)
+    said = summary([finding], changed=False)[1][0][0]
+    assert "0 of 1 wrong ways were noticed, 1 not checked" == said
 
 
 def test_caught_only_elsewhere(attempted: Callable[..., Finding]) -> None:
