@@ -2,10 +2,11 @@
 
 As JSON, a list of cells: recipe, framework, state (passed, failed, stale,
 not verified, missing), the date of the newest result, the versions of it,
-the rules that are broken and those whose result is stale.
+the rules that are broken and those whose result is stale; for a recipe that
+can run on real parts, the same of those runs.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from cookbook.book import Book, Recipe
 from cookbook.results import MANNERS, Result, load
@@ -44,6 +45,13 @@ class Cell:
     broken: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
+    on_parts: "Cell | None" = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether a rule was broken, here or on real parts."""
+        found = (self, self.on_parts)
+        return any(cell and cell.state == "failed" for cell in found)
 
 
 def show_matrix(book: Book, screen: Screen, *, as_json: bool) -> int:
@@ -53,17 +61,21 @@ def show_matrix(book: Book, screen: Screen, *, as_json: bool) -> int:
         print_json([asdict(cell) for cell in cells])
     else:
         screen.print(table(book, screen, cells))
-    return 1 if any(cell.state == "failed" for cell in cells) else 0
+    return 1 if any(cell.has_failed for cell in cells) else 0
 
 
 def all_cells(book: Book) -> list[Cell]:
     """Judge every recipe in every framework."""
-    known = load(book)
-    return [
-        cell_of(book, recipe, name, known)
-        for recipe in book.recipes.values()
-        for name in book.frameworks
-    ]
+    known, on_parts = load(book), load(book, on_parts=True)
+    found = []
+    for recipe in book.recipes.values():
+        for name in book.frameworks:
+            cell = cell_of(book, recipe, name, known)
+            if recipe.services and cell.state != "missing":
+                beside = cell_of(book, recipe, name, on_parts)
+                cell = replace(cell, on_parts=beside)
+            found.append(cell)
+    return found
 
 
 def cell_of(
@@ -136,7 +148,26 @@ def notes(recipe: Recipe, screen: Screen, cells: list[Cell]) -> list[Line]:
                     names = "all rules"
                 text = f"{cell.framework} {word}: {names}"
                 lines += say(text, screen.prose, "  ", FAINT)
+    if recipe.services and cells:
+        lines += say(on_parts(recipe, cells), screen.prose, "  ", FAINT)
     return lines
+
+
+def on_parts(recipe: Recipe, cells: list[Cell]) -> str:
+    """Say what runs on real parts have found, and where."""
+    places: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.on_parts is not None:
+            said = cell.on_parts.state
+            if cell.on_parts.broken:
+                said += f": {', '.join(cell.on_parts.broken)}"
+            places.setdefault(said, []).append(cell.framework)
+    found = [
+        said if len(names) == len(cells) else f"{', '.join(names)} {said}"
+        for said, names in places.items()
+    ]
+    names = [service.removesuffix("?") for service in recipe.services]
+    return f"on {' and '.join(names)}: {'; '.join(found) or 'missing'}"
 
 
 def footer(book: Book, cells: list[Cell]) -> list[Line]:

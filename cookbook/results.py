@@ -1,8 +1,9 @@
 """What was proven, when, with which versions, and whether it still holds.
 
 Results lie in `.cookbook/results.jsonl`, one JSON object a line, the
-newest for a rule and a framework last. A result is stale as soon as one
-of the files that it was made with has changed.
+newest for a rule and a framework last; those of runs on real parts beside
+them, in `services.jsonl`. A result is stale as soon as one of the files
+that it was made with has changed.
 """
 
 import fcntl
@@ -49,21 +50,26 @@ class Result:
         )
 
 
-def results_file(book: Book) -> Path:
-    """Where the results of a book lie."""
-    return book.home / "results.jsonl"
+def results_file(book: Book, *, on_parts: bool = False) -> Path:
+    """Where the results of a book lie, or those of runs on real parts."""
+    return book.home / ("services.jsonl" if on_parts else "results.jsonl")
 
 
-def load(book: Book) -> dict[tuple[str, str, str], Result]:
+def load(
+    book: Book, *, on_parts: bool = False
+) -> dict[tuple[str, str, str], Result]:
     """Read the newest result by recipe, rule and framework."""
     found = {}
-    for row in read_rows(results_file(book), fields(Result)):
+    file = results_file(book, on_parts=on_parts)
+    for row in read_rows(file, fields(Result)):
         result = Result(**row)
         found[result.recipe, result.rule, result.framework] = result
     return found
 
 
-def record(outcomes: Iterable[Any], since: float = 0.0) -> None:
+def record(
+    outcomes: Iterable[Any], since: float = 0.0, *, on_parts: bool = False
+) -> None:
     """Write down what a run of the contracts has found.
 
     A rule of which only some tests ran is not written down, nor one with
@@ -90,7 +96,8 @@ def record(outcomes: Iterable[Any], since: float = 0.0) -> None:
             hashes=hashes(book, *place),
         )
         rows.append(asdict(result))
-    write_rows(results_file(book), rows, ("recipe", "rule", "framework"))
+    file = results_file(book, on_parts=on_parts)
+    write_rows(file, rows, ("recipe", "rule", "framework"))
 
 
 @cache

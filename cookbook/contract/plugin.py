@@ -358,7 +358,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if outcomes:
         from cookbook.results import record
 
-        record(outcomes, recorder.begun)
+        on_parts = config.getoption("--cookbook-services")
+        record(outcomes, recorder.begun, on_parts=on_parts)
 
 
 def pytest_terminal_summary(

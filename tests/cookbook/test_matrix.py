@@ -7,6 +7,7 @@ import pytest
 from cookbook import results
 from cookbook.book import Book
 from cookbook.contract.outcomes import Outcome
+from tests.cookbook.conftest import GREET
 
 type Ask = Callable[..., tuple[int, str, str]]
 type Writer = Callable[..., Book]
@@ -20,12 +21,15 @@ def book(served_book: Writer) -> Book:
     return served_book()
 
 
-def record(rules: tuple[str, ...] = RULES, **verdicts: str) -> None:
+def record(
+    rules: tuple[str, ...] = RULES, *, on_parts: bool = False, **verdicts: str
+) -> None:
     """Write results down, kept unless said otherwise."""
-    results.record(
+    outcomes = (
         Outcome("greet", rule, "http", verdicts.get(rule, "kept"), {})
         for rule in rules
     )
+    results.record(outcomes, on_parts=on_parts)
 
 
 def cell(ask: Ask, book: Book) -> tuple[int, dict[str, Any]]:
@@ -94,3 +98,19 @@ def test_lines_fit(ask: Ask, real_book: Book, width: int) -> None:
     """Five frameworks fit on a terminal."""
     _, answer, _ = ask(real_book, "matrix", width=width)
     assert [] == [line for line in answer.splitlines() if len(line) > width]
+
+
+def test_on_real_parts(ask: Ask, served_book: Writer) -> None:
+    """What was proven on real parts is told apart, and fails the matrix."""
+    file = "recipes/first/greet/recipe.toml"
+    told = GREET.replace("title =", 'services = ["redis?"]\ntitle =', 1)
+    book = served_book({file: told})
+    record()
+    assert "not verified" == cell(ask, book)[1]["on_parts"]["state"]
+    assert "  on redis: not verified" in ask(book, "matrix")[1].splitlines()
+    record(on_parts=True)
+    assert "passed" == cell(ask, book)[1]["on_parts"]["state"]
+    record(on_parts=True, brief="broken")
+    code, found = cell(ask, book)
+    assert (1, "passed") == (code, found["state"])
+    assert "  on redis: failed: brief" in ask(book, "matrix")[1].splitlines()
