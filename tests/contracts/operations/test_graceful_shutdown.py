@@ -904,6 +904,15 @@ def test_an_interrupt_drains_too(framework: Subject) -> None:
         assert 0 == status_of(service)
 
 
+@pytest.mark.rule("either-signal")
+def test_an_interrupt_leaves_the_door_open(framework: Subject) -> None:
+    """After SIGINT new work is welcome for the whole drain."""
+    with start(RECIPE, framework, STAYS) as service:
+        end(service, number=signal.SIGINT)
+        for _ in range(10):
+            assert (200, {"pages": 1}) == served(copy(service, 1))
+
+
 def is_no_more_ready(service: Service) -> bool:
     """Tell whether nobody new is welcome."""
     return 503 == ask(service, "GET", "/readyz").status or is_refused(service)
