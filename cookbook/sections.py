@@ -32,7 +32,8 @@ WIDTH = 79
 
 COMMON = {
     "DATABASE_URL": ("URL", "Where the rows are: SQLite or PostgreSQL."),
-    "REDIS_URL": ("URL", "Where Redis is."),
+    "REDIS_URL": ("URL", "Where Redis is; without it, in the process."),
+    "NAMESPACE": ("text", "What each key in Redis begins with."),
     "SEED": ("integer", "How many rows `prepare()` makes, for a trial."),
 }
 """Knobs that recipes have in common: type, and what they are for."""
@@ -299,7 +300,8 @@ def knobs(book: Book, recipe: Recipe) -> list[list[str]]:
     for env, (kind, text) in COMMON.items():
         match = re.search(rf'"{env}",\s*"([^"]*)"', texts)
         if match and env not in named:
-            common.append([f"`{env}`", kind, "", f"`{match[1]}`", text])
+            default = f"`{match[1]}`" if match[1] else ""
+            common.append([f"`{env}`", kind, "", default, text])
     return own + common
 
 
