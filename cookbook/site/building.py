@@ -152,6 +152,7 @@ def state_of(site: Site, recipe: Recipe) -> str:
         digest(own),
         *(hashes(site.book, recipe.slug, f) for f in site.book.frameworks),
         site.proofs.rows(recipe),
+        site.on_parts.rows(recipe),
         findings,
     ]
     return repr(parts)

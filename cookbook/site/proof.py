@@ -43,11 +43,11 @@ class Proof:
 
 
 class Proofs:
-    """All results of a book, read once."""
+    """All results of a book, read once, or those on real parts."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: Book, *, on_parts: bool = False) -> None:
         self._book = book
-        self._known = load(book)
+        self._known = load(book, on_parts=on_parts)
         self._now: dict[tuple[str, ...], dict[str, str]] = {}
 
     def rows(self, recipe: Recipe) -> list[Result]:

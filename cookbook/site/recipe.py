@@ -10,6 +10,7 @@ from markupsafe import Markup
 from cookbook.book import Book, Recipe
 from cookbook.describing import titles
 from cookbook.kills import blocks
+from cookbook.names import listing
 from cookbook.sections import (
     caption,
     exchange,
@@ -97,6 +98,7 @@ def main(
                 row(book, kept, recipe, site.proofs, writer, wrong)
                 for kept in site.kept(recipe)
             ],
+            "parts": on_parts(site, recipe),
             "prose": prose,
             "lead": lead(prose),
             "differences": differences(book, recipe, writer),
@@ -108,6 +110,15 @@ def main(
             **running(book, recipe, writer),
         },
     )
+
+
+def on_parts(site: Site, recipe: Recipe) -> tuple[str, list[str]] | None:
+    """Name the real parts of a recipe, and what was proven on them."""
+    if not recipe.services:
+        return None
+    names = [service.removesuffix("?") for service in recipe.services]
+    states = [site.on_parts.cell(recipe, one) for one in site.frameworks]
+    return f"all, on {listing(names)}", states
 
 
 def trail(book: Book, recipe: Recipe) -> list[tuple[str, str]]:

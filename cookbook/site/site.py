@@ -28,6 +28,7 @@ class Site:
         self.base = base
         self.serves = serves
         self.proofs = Proofs(book)
+        self.on_parts = Proofs(book, on_parts=True)
         self._kept: dict[str, list[list[Keeping]]] = {}
 
     def kept(self, recipe: Recipe) -> list[list[Keeping]]:

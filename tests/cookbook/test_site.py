@@ -196,6 +196,13 @@ def test_no_page_loads_from_elsewhere(pages: dict[str, Reader]) -> None:
     ]
 
 
+def test_a_recipe_on_real_parts_says_so(book: Book, site: Path) -> None:
+    """What can run on real parts has a line for that, and nothing else."""
+    for recipe in book.recipes.values():
+        text = (site / "recipes" / recipe.slug / "index.html").read_text()
+        assert bool(recipe.services) == (">all, on " in text), recipe.slug
+
+
 def test_a_recipe_is_light(
     book: Book, site: Path, pages: dict[str, Reader]
 ) -> None:
