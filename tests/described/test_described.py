@@ -32,9 +32,14 @@ STRICT = 'warnings = { fail-on = ["missing_auth"] }'
 """In place of the other, where whoever is known must be let in."""
 
 SECRET = "a secret that only this test and its service know"
+API_KEY = "a-key-that-was-given-out"
 KNOBS: dict[str, dict[str, object]] = {
     "graceful_shutdown": {"PAGE_SECONDS": 1e-6, "EVENT_SECONDS": 0.05},
     "middleware_order": {"TOKEN_SECRET": SECRET},
+    "rate_limiting": {
+        **{"API_KEYS": API_KEY, "LIMIT_REQUESTS": 10**6},
+        "ROUTE_LIMIT_REQUESTS": 10**6,
+    },
     "request_context": {"TOKEN_SECRET": SECRET},
     "sessions": {"ARGON2_TIME_COST": 1, "ARGON2_MEMORY_KIB": 64},
 }
@@ -108,6 +113,11 @@ def signed(_: Service, __: str) -> Known:
     return Known("user", "bearer", f"ada.{proof}")
 
 
+def with_key(_: Service, __: str) -> Known:
+    """Come with a key that was given out."""
+    return Known("key", "bearer", API_KEY)
+
+
 def with_session(service: Service, _: str) -> Known:
     """Come with a session of the recipe about drafts."""
     answer = service.request("POST", "/session", json={"name": "ada"})
@@ -140,6 +150,7 @@ KNOWN: dict[str, Callable[[Service, str], Known]] = {
     "cors": with_session,
     "jwt": with_jwt,
     "middleware_order": signed,
+    "rate_limiting": with_key,
     "request_context": signed,
     "sessions": logged_in,
 }
