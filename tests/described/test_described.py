@@ -141,6 +141,12 @@ def logged_in(service: Service, _: str) -> Known:
     return Known("session", "api_key", session, words)
 
 
+def with_wallet(service: Service, _: str) -> Known:
+    """Come with a wallet that was opened just now."""
+    answer = service.request("POST", "/wallets")
+    return Known("wallet", "bearer", answer.json()["token"])
+
+
 def cookie_in(answer: httpx2.Response) -> str:
     """Take the value of the cookie that is set."""
     return answer.headers["set-cookie"].partition(";")[0].partition("=")[2]
@@ -148,6 +154,7 @@ def cookie_in(answer: httpx2.Response) -> str:
 
 KNOWN: dict[str, Callable[[Service, str], Known]] = {
     "cors": with_session,
+    "idempotency_keys": with_wallet,
     "jwt": with_jwt,
     "middleware_order": signed,
     "rate_limiting": with_key,

@@ -52,7 +52,7 @@ COSTLY = Policy(
     int(os.environ.get("ROUTE_LIMIT_SECONDS", "60")),
 )
 CLIENTS = Clients(
-    os.environ.get("API_KEYS", ""),
+    os.environ["API_KEYS"],
     os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"),
 )
 
