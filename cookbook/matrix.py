@@ -6,6 +6,7 @@ the rules that are broken and those whose result is stale; for a recipe that
 can run on real parts, the same of those runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from cookbook.book import Book, Recipe
@@ -72,7 +73,8 @@ def all_cells(book: Book) -> list[Cell]:
         for name in book.frameworks:
             cell = cell_of(book, recipe, name, known)
             if recipe.services and cell.state != "missing":
-                beside = cell_of(book, recipe, name, on_parts)
+                own = [rule.id for rule in recipe.rules]
+                beside = cell_of(book, recipe, name, on_parts, own)
                 cell = replace(cell, on_parts=beside)
             found.append(cell)
     return found
@@ -83,11 +85,15 @@ def cell_of(
     recipe: Recipe,
     framework: str,
     known: dict[tuple[str, str, str], Result],
+    rules: Sequence[str] = (),
 ) -> Cell:
-    """Judge a recipe in a framework by its newest results."""
+    """Judge a recipe in a framework by its newest results.
+
+    By those of its rules and of the manners, unless `rules` are named.
+    """
     if recipe.implementation(framework) is None:
         return Cell(recipe.slug, framework, "missing")
-    rules = [*(rule.id for rule in recipe.rules), MANNERS]
+    rules = rules or [*(rule.id for rule in recipe.rules), MANNERS]
     found = {r: known.get((recipe.slug, r, framework)) for r in rules}
     results = [result for result in found.values() if result is not None]
     stale = tuple(result.rule for result in results if result.is_stale(book))

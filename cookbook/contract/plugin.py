@@ -220,9 +220,17 @@ def is_asked_for(
     chosen = ("--cookbook-recipe", "--cookbook-services")
     if any(map(config.getoption, chosen)) and recipe not in recipes(config):
         return False
+    # The manners are no matter of what is kept where.
+    if config.getoption("--cookbook-services") and is_of_all_recipes(item):
+        return False
     return (
         subject is None or not subject.is_ours or is_written(recipe, subject)
     )
+
+
+def is_of_all_recipes(item: pytest.Function) -> bool:
+    """Tell whether a test runs for every recipe of the book."""
+    return "recipe" in item.fixturenames
 
 
 def is_written(recipe: str, subject: "Subject") -> bool:
@@ -297,10 +305,12 @@ def pytest_runtest_protocol(
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep how a test failed: by an assertion, at which exchange.
+    """Keep what a test counted, and how it failed: at which exchange.
 
     One in which an answer was at fault fails too, if only by its manners.
     """
+    from cookbook.contract.figures import take_figures
+
     report = yield
     if report.failed and call.excinfo is not None:
         from cookbook.contract.exchanges import last_exchange
@@ -317,6 +327,8 @@ def pytest_runtest_makereport(
         )
     if call.when != "setup":
         add_remarks(report)
+    if figures := take_figures():
+        report.user_properties.append(("figures", figures))
     return report
 
 

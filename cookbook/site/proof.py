@@ -47,6 +47,7 @@ class Proofs:
 
     def __init__(self, book: Book, *, on_parts: bool = False) -> None:
         self._book = book
+        self._on_parts = on_parts
         self._known = load(book, on_parts=on_parts)
         self._now: dict[tuple[str, ...], dict[str, str]] = {}
 
@@ -71,10 +72,15 @@ class Proofs:
         )
 
     def cell(self, recipe: Recipe, framework: Framework) -> str:
-        """Judge a recipe in a framework: as its worst rule is."""
+        """Judge a recipe in a framework: as its worst rule is.
+
+        Manners are no rule on real parts: they are not tried there.
+        """
         if recipe.implementation(framework.name) is None:
             return "missing"
-        rules = [*(rule.id for rule in recipe.rules), MANNERS]
+        rules = [rule.id for rule in recipe.rules]
+        if not self._on_parts:
+            rules.append(MANNERS)
         states = {self.of(recipe, rule, framework).state for rule in rules}
         return next(state for state in WORST_FIRST if state in states)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cookbook.book import Book
+from tests.cookbook.conftest import GREET
 
 type Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -57,9 +58,10 @@ def run(write_book: Callable[..., Book], tmp_path: Path) -> Run:
         files[f"frameworks/{name}/framework.toml"] = text
 
     def run_pytest(
-        *words: str, tests: str = TESTS
+        *words: str, tests: str = TESTS, recipe: str = GREET
     ) -> subprocess.CompletedProcess[str]:
-        write_book({**files, CONTRACT: tests})
+        told = {"recipes/first/greet/recipe.toml": recipe}
+        write_book({**files, **told, CONTRACT: tests})
         env = {"COOKBOOK_ROOT": str(tmp_path), "PYTHONPATH": str(ROOT)}
         env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         plugin = ("-p", "cookbook.contract.plugin")
@@ -75,17 +77,21 @@ def run(write_book: Callable[..., Book], tmp_path: Path) -> Run:
     return run_pytest
 
 
-def recorded(folder: Path) -> dict[tuple[str, str], Any]:
+def recorded(
+    folder: Path, name: str = "results.jsonl"
+) -> dict[tuple[str, str], Any]:
     """Read what was written down, by framework and rule."""
-    file = folder / ".cookbook" / "results.jsonl"
+    file = folder / ".cookbook" / name
     lines = file.read_text().splitlines() if file.exists() else []
     rows = [json.loads(line) for line in lines]
     return {(row["framework"], row["rule"]): row for row in rows}
 
 
-def verdicts(folder: Path) -> dict[tuple[str, str], str]:
+def verdicts(
+    folder: Path, name: str = "results.jsonl"
+) -> dict[tuple[str, str], str]:
     """Read the verdicts that were written down."""
-    return {key: row["verdict"] for key, row in recorded(folder).items()}
+    return {key: row["verdict"] for key, row in recorded(folder, name).items()}
 
 
 WHOLE = {
@@ -260,3 +266,54 @@ def test_an_answer_at_fault_is_bad_manners(
         "greet in flask: 2 of 3 rules kept; manners broken",
     ):
         assert line in answer.stdout.splitlines()
+
+
+def test_what_was_not_checked_is_told(run: Run) -> None:
+    """Why tests were left is said at the end, once, with their number."""
+    lines = run().stdout.splitlines()
+    assert "not checked: needs a clock (2 tests)" in lines
+
+
+FIGURES = """
+import pytest
+from cookbook.contract import figure
+
+
+@pytest.mark.rule("polite")
+@pytest.mark.parametrize("times", [20, 1000])
+def test_it_counts(framework, times):
+    figure("greetings", times)
+    figure("lost", 0)
+"""
+
+
+@pytest.mark.parametrize("words", [(), ("-p", "xdist", "-n", "2")])
+def test_figures_are_added_up(run: Run, words: tuple[str, ...]) -> None:
+    """What tests have counted stands below their recipe."""
+    answer = run("--cookbook-in", "flask", *words, tests=FIGURES)
+    lines = answer.stdout.splitlines()
+    place = lines.index("    greetings: 1,020")
+    assert "    lost: 0" == lines[place + 1]
+    assert lines[place - 1].startswith("greet in flask: 1 of 1 rules kept")
+
+
+MANNERS = """
+import pytest
+
+
+@pytest.mark.rule("manners")
+def test_manners(framework, recipe):
+    assert framework.on_parts
+"""
+
+
+def test_services_take_what_runs_on_them(run: Run, tmp_path: Path) -> None:
+    """Only recipes with real parts, no manners, and results apart."""
+    with_redis = GREET.replace("title =", 'services = ["redis?"]\ntitle =', 1)
+    tests = TESTS + MANNERS.partition("import pytest\n")[2]
+    nothing = run("--cookbook-services", tests=tests)
+    assert pytest.ExitCode.NO_TESTS_COLLECTED == nothing.returncode
+    answer = run("--cookbook-services", tests=tests, recipe=with_redis)
+    assert "manners" not in answer.stdout
+    assert {} == recorded(tmp_path)
+    assert WHOLE == verdicts(tmp_path, "services.jsonl")
