@@ -222,7 +222,8 @@ def test_head_answers_like_get_without_a_body(service: Service) -> None:
         if "GET" in known:
             expected = service.request("GET", path).status_code
             answer = service.request("HEAD", path)
-            refused = service.differs("no-head") is not None
+            # An example shows where HEAD is declared for all that.
+            refused = service.differs("no-head") and "HEAD" not in known
             assert (405 if refused else expected) == answer.status_code
             assert b"" == answer.content
 
@@ -407,5 +408,6 @@ def test_no_document_is_half_json(played: list[Played]) -> None:
     """What calls itself JSON is JSON, without NaN."""
     for one in played:
         media_type = one.answer.headers.get("content-type", "")
-        if media_type.partition(";")[0].endswith(("/json", "+json")):
+        is_json = media_type.partition(";")[0].endswith(("/json", "+json"))
+        if is_json and one.example.method != "HEAD":
             json.loads(one.answer.content, parse_constant=pytest.fail)

@@ -35,6 +35,7 @@ SECRET = "a secret that only this test and its service know"
 API_KEY = "a-key-that-was-given-out"
 KNOBS: dict[str, dict[str, object]] = {
     "graceful_shutdown": {"PAGE_SECONDS": 1e-6, "EVENT_SECONDS": 0.05},
+    "http_caching": {"TOKEN_SECRET": SECRET},
     "middleware_order": {"TOKEN_SECRET": SECRET},
     "rate_limiting": {
         **{"API_KEYS": API_KEY, "LIMIT_REQUESTS": 10**6},
@@ -154,6 +155,7 @@ def cookie_in(answer: httpx2.Response) -> str:
 
 KNOWN: dict[str, Callable[[Service, str], Known]] = {
     "cors": with_session,
+    "http_caching": signed,
     "idempotency_keys": with_wallet,
     "jwt": with_jwt,
     "middleware_order": signed,

@@ -65,15 +65,22 @@ def fastapi(app: Any) -> Served:
 
 
 def litestar(app: Any) -> Served:
-    """Read the routes; those of the description have no handler of ours."""
+    """Read the routes; description and files have no handler of ours."""
     for route in app.routes:
+        handlers = getattr(route, "route_handlers", ())
+        if any(handler.name == "static" for handler in handlers):
+            continue
         if not route.path.startswith("/schema"):
             yield route.path_format, getattr(route, "methods", ["WEBSOCKET"])
 
 
 def aiohttp(app: Any) -> Served:
     """Read the router; a pattern in a parameter is not its name."""
+    from aiohttp.web import StaticResource
+
     for route in app.router.routes():
+        if isinstance(route.resource, StaticResource):
+            continue
         methods = [route.method]
         if inspect.isclass(route.handler):
             methods = [one for one in METHODS if hasattr(route.handler, one)]
