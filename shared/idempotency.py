@@ -152,7 +152,6 @@ def answer_again(kept: Kept | None, claim: Claim) -> Answer:
 
 def keeps(status: int) -> bool:
     """Tell whether an answer is one of the operation, to be kept."""
-    # rule: not-begun
     return status < 500 and status not in _NOT_BEGUN
 
 

@@ -69,6 +69,7 @@ DROP TRIGGER break_off ON transfers;
 DROP FUNCTION break_off;
 DROP SEQUENCE IF EXISTS attempts;
 """
+LOCK = "SELECT id FROM accounts WHERE id = ANY(%s) FOR UPDATE"
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock'
@@ -390,6 +391,14 @@ def answer_often(service: Service, count: int) -> None:
     """Have a service answer what it needs no account for."""
     for _ in range(count):
         assert 404 == service.request("GET", "/transfers/0").status_code
+
+
+@contextmanager
+def rows_held(service: Service, *accounts: int) -> Iterator[None]:
+    """Have somebody else hold the rows of some accounts."""
+    with connected(service) as holder, holder.transaction():
+        holder.execute(LOCK, [list(accounts)])
+        yield
 
 
 def database_of(service: Service) -> str:
@@ -760,12 +769,8 @@ def test_two_that_do_not_see_each_other_are_not_both_done(
     pairs = zip(payers, payees, strict=True)
     orders = [Order(payer, payee, 150) for payer, payee in pairs]
     with connected(strict) as eyes, ExitStack() as stack:
-        with connected(strict) as holder, holder.transaction():
-            # Each has taken from its payer when it waits for its payee.
-            holder.execute(
-                "SELECT id FROM accounts WHERE id = ANY(%s) FOR UPDATE",
-                [payees],
-            )
+        # Each has taken from its payer when it waits for its payee.
+        with rows_held(strict, *payees):
             made = [stack.enter_context(sent(strict, o)) for o in orders]
             wait_until_waiting(eyes, 2)
         statuses = [status_of(raw) for raw in made]
@@ -834,6 +839,32 @@ def test_an_account_that_nobody_used_can_go(service: Service) -> None:
     problem_in(service.request("DELETE", path), 404)
     assert account < open_account(service)
     assert 0 == made_or_lost(service)
+
+
+@pytest.mark.rule("after-commit")
+@pytest.mark.parametrize("closing_first", [False, True])
+def test_an_account_is_closed_or_paid_into(
+    strict: Service, closing_first: bool
+) -> None:
+    """Who comes second is refused: 409, or 422 for there is no payee."""
+    payee, payer = open_account(strict), open_account(strict)
+    held = payee if closing_first else payer
+    each = Order(payer, payee, 100)
+    with ExitStack() as stack:
+        eyes = stack.enter_context(connected(strict))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        with rows_held(strict, held):
+            asks = [
+                lambda: strict.request("DELETE", f"/accounts/{payee}"),
+                lambda: order(strict, *each),
+            ]
+            asked = []
+            for ask in asks if closing_first else asks[::-1]:
+                asked.append(pool.submit(ask))
+                wait_until_waiting(eyes, len(asked))
+        statuses = [future.result().status_code for future in asked]
+    assert ([204, 422] if closing_first else [201, 409]) == statuses
+    assert 0 == made_or_lost(strict)
 
 
 @pytest.mark.rule("after-commit")
@@ -1049,13 +1080,10 @@ def test_who_waits_for_a_lock_waits_no_longer_than_that(
 ) -> None:
     """Behind one who does not let go: 503, and nothing done."""
     payer, payee = open_account(hasty), open_account(hasty)
-    lock = "SELECT id FROM accounts WHERE id = %s FOR UPDATE"
-    with ThreadPoolExecutor(1) as pool, connected(hasty) as holder:
-        with holder.transaction():
-            holder.execute(lock, [payer])
-            asked = pool.submit(order, hasty, payer, payee, 100)
-            until(asked.done, "it waits and waits")
-            assert_busy(asked.result())
+    with ThreadPoolExecutor(1) as pool, rows_held(hasty, payer):
+        asked = pool.submit(order, hasty, payer, payee, 100)
+        until(asked.done, "it waits and waits")
+        assert_busy(asked.result())
     assert [10_000] * 2 == [balance(hasty, a) for a in (payer, payee)]
     assert 201 == order(hasty, payer, payee, 100).status_code
 
@@ -1090,13 +1118,12 @@ def test_who_waits_for_the_first_account_does_not_hold_the_second(
     each = Order(first, second, 100)
     if backwards:
         each = Order(second, first, 100)
-    lock = "SELECT id FROM accounts WHERE id = %s FOR UPDATE"
     with connected(strict) as eyes, ExitStack() as stack:
-        with connected(strict) as holder, holder.transaction():
-            holder.execute(lock, [first])
+        with rows_held(strict, first):
             raw = stack.enter_context(sent(strict, each))
             wait_until_waiting(eyes, 1)
-            free = eyes.execute(f"{lock} SKIP LOCKED", [second]).fetchone()
+            found = eyes.execute(f"{LOCK} SKIP LOCKED", [[second]])
+            free = found.fetchone()
         assert 201 == status_of(raw)
     assert (second,) == free
 

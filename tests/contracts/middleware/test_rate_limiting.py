@@ -21,6 +21,7 @@ import pytest
 
 from cookbook.contract import (
     Service,
+    StartError,
     Subject,
     breakable,
     figure,
@@ -643,6 +644,17 @@ def test_nobody_else_is_believed(framework: Subject) -> None:
         before = left(running.request("GET", "/harbours/dover"))
         told = [told_by(running, address()) for _ in range(3)]
         assert [before - 1, before - 2, before - 3] == told
+
+
+@pytest.mark.rule("true-address")
+def test_to_believe_everybody_is_no_setting(framework: Subject) -> None:
+    """A service that is told to believe everybody does not start."""
+    knobs = QUIET | {"FORWARDED_ALLOW_IPS": "*"}
+    with (
+        pytest.raises(StartError),
+        start("rate_limiting", framework, knobs),
+    ):
+        pass
 
 
 # all-count

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -102,6 +103,7 @@ def aging(brief: Service) -> Iterator[Aging]:
         yield Aging(cache, *given)
 
 
+@lru_cache
 def paths(service: Service) -> list[str]:
     """The paths of all pages, as the main page has them."""
     answer = service.request("GET", "/")
@@ -314,6 +316,34 @@ def test_a_restart_changes_no_tag(crowd: Service) -> None:
 
 
 @pytest.mark.rule("not-modified")
+def test_a_304_has_no_body(service: Service) -> None:
+    """Nothing comes after the header, and no length of nothing in it."""
+    path = own(service)
+    for each in ("/", path):
+        whole = found(service, each)
+        tag = tag_of(whole)
+        head, body = talk(service, each, f"If-None-Match: {tag}")
+        assert " 304 " in head.partition("\r\n")[0]
+        assert "" == body
+        length = re.findall(r"(?im)^content-length: *(\d+)", head)
+        assert length in ([], [whole.headers.get("content-length")])
+
+
+def talk(service: Service, path: str, line: str) -> tuple[str, str]:
+    """Ask over a socket of one's own; read to the end."""
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port), 30) as raw:
+        request = f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        raw.sendall(f"{request}{line}\r\nConnection: close\r\n\r\n".encode())
+        received = b""
+        # What is left unread on the other side may end it by a reset.
+        with suppress(ConnectionResetError):
+            received = b"".join(iter(lambda: raw.recv(65536), b""))
+    head, _, body = received.decode("latin-1").partition("\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.rule("not-modified")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "form",
@@ -370,34 +400,6 @@ def test_a_304_says_what_the_page_would_have_said(
         answer = get(service, each, method, **known)
         assert 304 == answer.status_code
         assert shown(whole, *IN_304) == shown(answer, *IN_304)
-
-
-@pytest.mark.rule("not-modified")
-def test_a_304_has_no_body(service: Service) -> None:
-    """Nothing comes after the header, and no length of nothing in it."""
-    path = own(service)
-    for each in ("/", path):
-        whole = found(service, each)
-        tag = tag_of(whole)
-        head, body = talk(service, each, f"If-None-Match: {tag}")
-        assert " 304 " in head.partition("\r\n")[0]
-        assert "" == body
-        length = re.findall(r"(?im)^content-length: *(\d+)", head)
-        assert length in ([], [whole.headers.get("content-length")])
-
-
-def talk(service: Service, path: str, line: str) -> tuple[str, str]:
-    """Ask over a socket of one's own; read to the end."""
-    address = urlsplit(service.url)
-    with socket.create_connection((address.hostname, address.port), 30) as raw:
-        request = f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\n"
-        raw.sendall(f"{request}{line}\r\nConnection: close\r\n\r\n".encode())
-        received = b""
-        # What is left unread on the other side may end it by a reset.
-        with suppress(ConnectionResetError):
-            received = b"".join(iter(lambda: raw.recv(65536), b""))
-    head, _, body = received.decode("latin-1").partition("\r\n\r\n")
-    return head, body
 
 
 @pytest.mark.rule("not-modified")

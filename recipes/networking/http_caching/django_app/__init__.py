@@ -70,9 +70,9 @@ configure(
     STATIC_ROOT=Path(PUBLISHED_FOLDER).absolute(),
     STATIC_URL="/assets/",
     STATICFILES_DIRS=[ASSETS_FOLDER],
+    # rule: fingerprinted
     STORAGES={
         "staticfiles": {
-            # rule: fingerprinted
             "BACKEND": "django.contrib.staticfiles.storage"
             ".ManifestStaticFilesStorage",
         },
@@ -87,6 +87,8 @@ configure(
 from recipes.networking.http_caching.django_app.models import (  # noqa: E402
     Page,
 )
+
+# And these need the models.
 from recipes.networking.http_caching.django_app.validators import (  # noqa: E402
     choose_language,
     main_tag,
@@ -188,7 +190,6 @@ def get_page_in(
     response = show_page(request, find_page(slug, language))
     # A 304 is made before the view is asked, and needs it as well.
     # rule: variants
-    # rule: not-modified
     response.headers["Content-Location"] = reverse(
         "page_in", args=[slug, language]
     )
