@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from html import escape
 from itertools import groupby
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from cookbook.highlight import highlight
 from cookbook.keeping import Kept
@@ -72,16 +73,18 @@ def styled(source: str) -> tuple[Markup, ...]:
     """Write each line of a Python source as HTML."""
     return tuple(
         # Each text is escaped as it is dressed.
-        Markup("".join(dressed(text, look) for text, look in line))  # noqa: S704
+        Markup("".join(dressed(line)))  # noqa: S704
         for line in highlight(source)
     )
 
 
-def dressed(text: str, look: str) -> str:
-    """Write a piece of code with its look."""
-    escaped = str(escape(text))
-    tags = LOOKS.get(look)
-    return f"{tags[0]}{escaped}{tags[1]}" if tags else escaped
+def dressed(line: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Write the pieces of a line, those with one look as one."""
+    for look, pieces in groupby(line, key=lambda piece: piece[1]):
+        # Quotation marks mean nothing here, and code is full of them.
+        escaped = escape("".join(text for text, _ in pieces), quote=False)
+        tags = LOOKS.get(look)
+        yield f"{tags[0]}{escaped}{tags[1]}" if tags else escaped
 
 
 def lines_of(source: str, marks: Iterable[Mark] = ()) -> list[Line]:

@@ -41,7 +41,9 @@ def pages_of(site: Site, recipe: Recipe) -> Iterator[Page]:
     path = recipe_at(recipe.slug)
     rules = {rule.id: f"#{rule.id}" for rule in recipe.rules}
     writer = Writer(site.book, recipe.folder, path, rules)
-    wrong = tuple(mistakes(site.book, recipe, writer))
+    # Stories stand on two pages: a link to a rule would fit one of them.
+    stories = Writer(site.book, recipe.folder, path, {})
+    wrong = tuple(mistakes(site.book, recipe, stories))
     yield main(site, recipe, writer, wrong)
     yield files(site, recipe)
     yield Page(
@@ -109,6 +111,7 @@ def main(
             "raws": raws(site, recipe),
             **running(book, recipe, writer),
         },
+        has_folds=True,
     )
 
 

@@ -1,6 +1,7 @@
 """Templates, and the pages that are made of them."""
 
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -24,6 +25,13 @@ POLICY = (
 """What a page may load: its own site's files, and no code or look inline."""
 
 
+MOST = 27_000
+"""How heavy a page may be, compressed; all that it needs is as much again."""
+
+LONGEST_FOLDS = (1000, 8, 3)
+"""How many lines are folded up at most, should a page be too heavy."""
+
+
 @dataclass(frozen=True)
 class Page:
     """A page: where it lies, and what is shown on it.
@@ -38,6 +46,7 @@ class Page:
     about: str
     context: Mapping[str, Any] = field(hash=False)
     base: str | None = None
+    has_folds: bool = False
 
     @property
     def file(self) -> str:
@@ -52,10 +61,28 @@ class Page:
         return relative(self.path, target)
 
     def render(self, shared: Mapping[str, Any]) -> str:
-        """Write the page as HTML."""
+        """Write the page as HTML.
+
+        One that is too heavy leads to long pieces of code elsewhere,
+        instead of having them folded up in itself.
+        """
+        html = ""
+        for longest in LONGEST_FOLDS:
+            html = self._render(shared, longest)
+            weight = len(zlib.compress(html.encode()))
+            if not self.has_folds or weight <= MOST:
+                break
+        return html
+
+    def _render(self, shared: Mapping[str, Any], longest: int) -> str:
         template = environment().get_template(self.template)
         return template.render(
-            **shared, **self.context, page=self, to=self.to, policy=POLICY
+            **shared,
+            **self.context,
+            page=self,
+            to=self.to,
+            policy=POLICY,
+            longest_fold=longest,
         )
 
 
